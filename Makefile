@@ -1,0 +1,49 @@
+# demo: the main job on the embedded model   test: every test   check: what to run before a commit (under two minutes)
+# Each target sets up what it needs in $(VENV); a second run starts at once. Needs Python >= 3.10 and make, no more.
+
+VENV ?= .venv
+PYTHON ?= $(shell command -v python3 || command -v python)
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: demo test check bench clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.installed
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest tests $(PYTEST_ARGS)
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests -m "not slow" -q $(PYTEST_ARGS)
+
+# The peers are measured beside structgen where they are installed: make bench DATA=… TOKENIZER=…
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m jsonschemabench masks --engine structgen --tokenizer "$(TOKENIZER)" --data "$(DATA)" --sample 300
+
+# torch comes first and alone, so that an index or folder with a CPU-only build serves it before anything asks for more.
+$(VENV)/.torch: constraints.txt
+	@test -n "$(PYTHON)" || { echo "no python3 found: set PYTHON=/path/to/python3 (3.10 or newer)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "$(PYTHON) is older than 3.10" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet torch==2.13.0 -c constraints.txt
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.torch pyproject.toml constraints.txt
+	$(PIP) install --quiet -e . -c constraints.txt
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.torch pyproject.toml constraints.txt
+	$(PIP) install --quiet -e ".[dev]" -c constraints.txt
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-bench: $(VENV)/.torch pyproject.toml constraints.txt
+	$(PIP) install --quiet -e ".[bench]" -c constraints.txt
+	@touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

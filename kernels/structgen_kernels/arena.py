@@ -1,0 +1,278 @@
+"""The arena: every table of the engine, behind one int64 header, so that a kernel takes one array and not thirty.
+
+A numba call pays for each array it is handed (about 70 ns); with all tables behind one header a call costs 0.3 µs
+whatever it touches. The arrays are allocated at their limits once: untouched pages cost no memory, addresses never
+change, and a kernel that finds a table full says so (`FULL`) instead of growing it.
+
+Header slots: `COUNT + table` is the number of rows in use, `ADDRESS + table` the address of row 0, `CAPACITY + table`
+the number of rows allocated; the named slots below hold everything else.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import carray, njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+# ---- tables -------------------------------------------------------------------------------------------------------
+NET = 0  # instructions: OP, A, B, C, RULE
+SWITCH = 1  # branches of SWITCH instructions: byte, next pc; sorted by byte within an instruction
+CLASSES = 2  # byte classes: 256 bits; class b < 256 is the single byte b
+RULES = 3  # rules: START (pc), ROOTED (1: only entered as the start of a text)
+STATES = 4  # see the S_ columns
+ALLOWED = 5  # per state: the bytes that lead anywhere
+LOOPS = 6  # per state: bytes already known to lead back to the state itself
+TRANS = 7  # per state: the next state by byte; -1 unknown, 0 dead
+ITEMS = 8  # kernels of states, and the items that completions added: PC, ORIGIN, ARG
+ACTIVE = 9  # items of states that wait for a byte: PC of a BYTE or SWITCH, ORIGIN, ARG
+CALLS = 10  # items of states that wait for a rule: RULE, return PC, ORIGIN, ARG
+STATE_TABLE = 11  # hash table of states by kernel
+KERNEL = 12  # scratch: a kernel in the making
+WORK = 13  # scratch: the closure's queue: PC, ORIGIN, ARG
+SEEN = 14  # scratch: hash set over WORK: stamp, index
+NODES = 15  # tries, depth first: BYTE, END (one past the subtree), DEPTH, TOK (start of its tokens)
+BELOW = 16  # per trie node: the set of bytes strictly below it
+NODE_TOKENS = 17  # tokens of the trie nodes, depth first
+TRIES = 18  # see the T_ columns
+TRIE_TABLE = 19  # hash table of tries by (parent, exit nodes)
+ROOTS = 20  # vocabulary trie: node of each first byte, or -1
+TOKEN_START = 21  # bytes of token t: TOKEN_DATA[TOKEN_START[t]:TOKEN_START[t + 1]]
+TOKEN_DATA = 22
+ENTRIES = 23  # the token-mask store: see the E_ columns
+ENTRY_TABLE = 24  # hash table of entries by (trie, pc, arg)
+POOL = 25  # token ids of narrow entries
+ROWS = 26  # bit rows of wide entries
+PARTS = 27  # per state, the entries whose union is its mask
+EXITS = 28  # scratch: trie nodes at which the unknown caller's rule completes; also kept lists of tries
+RANGES = 29  # scratch: runs of tokens found alive
+STACK = 30  # scratch: states along the path of a walk
+FRAMES = 31  # scratch of the trie merge
+CURSORS = 32  # scratch of the trie merge
+PENDING = 33  # scratch: (state, trie) pairs to resolve
+ROW_OWNER = 34  # per row: the entry that owns it, and whether it was used since the clock hand passed
+NEEDS = 35  # with status LAZY_PC: the instructions to expand
+NUM_TABLES = 36
+
+# ---- header -------------------------------------------------------------------------------------------------------
+COUNT = 0
+ADDRESS = 64
+CAPACITY = 128
+NUM_NEEDS = 192  # with status LAZY_PC: how many rows of NEEDS to expand
+FULL_TABLE = 193  # with status FULL: the table
+STAMP = 194  # number of closures computed
+ARG_CAP = 195  # counters at or above this are the same for one token
+WORDS = 196  # words of a bit row
+WIDE = 197  # an entry with at least this many tokens gets a bit row
+WALK_ENTRY = 198  # the entry being built (-1: none), and where its walk stands
+WALK_NODE = 199
+WALK_EXITS = 200
+WALK_RANGES = 201
+VISITED = 202  # statistics: trie nodes visited
+BIRTHS = 203  # statistics: states born
+FIRST_BYTE = 204  # where the walk stands in the vocabulary trie's first bytes
+CLOCK = 205  # the row hand
+EVICTED = 206  # statistics: rows given up
+STEPS_LEFT = 207  # budget of trie nodes for one mask (negative: none)
+EXIT_LISTS = 208  # rows of EXITS taken by kept lists (from the end)
+HEADER_SIZE = 256
+
+# ---- statuses (negative, so that they never look like a state) ---------------------------------------------------
+LAZY_PC = -2
+FULL = -3
+BUDGET = -4
+
+# ---- origins and reserved states ----------------------------------------------------------------------------------
+SELF = 0  # an origin: "the state this item is in"; as a state: dead
+TOP = 1  # an origin: "some caller, not known here"
+ROOT = 2  # an origin: "the start of the text"; completing into it means the text may end
+FIRST_STATE = 3
+
+# ---- instructions -------------------------------------------------------------------------------------------------
+FAIL = 0
+BYTE = 1  # A = class, B = next
+SPLIT = 2  # A, B = both next
+CALL = 3  # A = rule, B = return, C = the counter the rule starts with
+END = 4  # A = rule
+SWITCHED = 5  # A = class, B = first row in SWITCH, C = number of rows
+LAZY = 6  # A = thunk: asks Python to expand it
+JUMP = 7  # A = next
+SET = 8  # A = next, B = the counter's new value
+TAKE = 9  # A = next; the counter goes down by one if the result is within B and C
+ZERO = 10  # A = next, if the counter is zero
+
+# ---- columns ------------------------------------------------------------------------------------------------------
+S_ITEMS, S_KERNEL, S_EXTENDED = 0, 1, 2  # first row in ITEMS; rows of the kernel; rows with what completions added
+S_ACTIVE, S_NUM_ACTIVE = 3, 4
+S_CALLS, S_NUM_CALLS = 5, 6
+S_FLAGS = 7
+S_PARTS, S_NUM_PARTS = 8, 9  # the mask, once known; S_NUM_PARTS = -1: not yet
+STATE_WIDTH = 10
+ACCEPTS = 1  # flag: the text may end here
+EXITED = 2  # flag: a rule completed into the unknown caller
+
+T_FIRST, T_END, T_DEPTH = 0, 1, 2  # nodes [FIRST, END), whose depths start at DEPTH
+T_PARENT, T_EXITS, T_NUM_EXITS = 3, 4, 5
+TRIE_WIDTH = 6
+VOCABULARY = 0  # trie 0
+
+E_TRIE, E_PC, E_ARG = 0, 1, 2
+E_START, E_TOKENS = 3, 4  # narrow: rows of POOL
+E_ROW = 5  # wide: row, or -1
+E_EXIT = 6  # the trie of remainders, or -1
+E_KIND = 7
+ENTRY_WIDTH = 8
+NARROW, WIDE_KIND, UNBUILT = 0, 1, 2
+
+
+class Table(NamedTuple):
+    """Shape of one table."""
+
+    name: str
+    dtype: type
+    width: int  # columns; 0 for one dimension
+
+
+TABLES: dict[int, Table] = {
+    NET: Table("instructions", np.int32, 5),
+    SWITCH: Table("switch rows", np.int32, 2),
+    CLASSES: Table("byte classes", np.uint64, 4),
+    RULES: Table("rules", np.int32, 2),
+    STATES: Table("states", np.int32, STATE_WIDTH),
+    ALLOWED: Table("states", np.uint64, 4),
+    LOOPS: Table("states", np.uint64, 4),
+    TRANS: Table("states", np.int32, 256),
+    ITEMS: Table("items", np.int32, 3),
+    ACTIVE: Table("active items", np.int32, 3),
+    CALLS: Table("call items", np.int32, 4),
+    STATE_TABLE: Table("state table", np.int32, 0),
+    KERNEL: Table("kernel scratch", np.int32, 3),
+    WORK: Table("closure scratch", np.int32, 3),
+    SEEN: Table("closure scratch", np.int32, 2),
+    NODES: Table("trie nodes", np.int32, 4),
+    BELOW: Table("trie nodes", np.uint64, 4),
+    NODE_TOKENS: Table("trie tokens", np.int32, 0),
+    TRIES: Table("tries", np.int32, TRIE_WIDTH),
+    TRIE_TABLE: Table("trie table", np.int32, 0),
+    ROOTS: Table("roots", np.int32, 0),
+    TOKEN_START: Table("token offsets", np.int64, 0),
+    TOKEN_DATA: Table("token bytes", np.uint8, 0),
+    ENTRIES: Table("store entries", np.int32, ENTRY_WIDTH),
+    ENTRY_TABLE: Table("entry table", np.int32, 0),
+    POOL: Table("entry tokens", np.int32, 0),
+    ROWS: Table("rows", np.uint32, -1),  # width: WORDS
+    PARTS: Table("mask parts", np.int32, 0),
+    EXITS: Table("exit nodes", np.int32, 0),
+    RANGES: Table("token runs", np.int32, 2),
+    STACK: Table("walk stack", np.int32, 0),
+    FRAMES: Table("merge frames", np.int32, 3),
+    CURSORS: Table("merge cursors", np.int32, 2),
+    PENDING: Table("pending masks", np.int32, 2),
+    ROW_OWNER: Table("rows", np.int32, 2),
+    NEEDS: Table("needs", np.int32, 0),
+}
+
+
+class Arena:
+    """Owns the tables of one engine generation and keeps them alive. `header` is what kernels take."""
+
+    def __init__(self, capacities: dict[int, int], *, num_words: int) -> None:
+        """Allocate every table with the given number of rows; contents start as zeros."""
+        self.header = np.zeros(HEADER_SIZE, np.int64)
+        self.header[WORDS] = num_words
+        self.header[WALK_ENTRY] = -1
+        self.header[STEPS_LEFT] = -1
+        self.tables: list[np.ndarray] = []
+        for index in range(NUM_TABLES):
+            _, dtype, width = TABLES[index]
+            rows = capacities[index]
+            shape = (rows,) if width == 0 else (rows, num_words if width < 0 else width)
+            table = np.zeros(shape, dtype)  # calloc: pages are not touched before use
+            self.tables.append(table)
+            self.header[ADDRESS + index] = table.ctypes.data
+            self.header[CAPACITY + index] = rows
+
+    def count(self, table: int) -> int:
+        """Rows of a table in use."""
+        return int(self.header[COUNT + table])
+
+    def used_bytes(self) -> int:
+        """Bytes of all table rows in use (what the arena costs in memory, up to page size)."""
+        total = 0
+        for index, table in enumerate(self.tables):
+            counted = {ALLOWED: STATES, LOOPS: STATES, TRANS: STATES, BELOW: NODES, ROW_OWNER: ROWS}.get(index, index)
+            rows = self.count(counted)
+            total += rows * (table.nbytes // len(table)) if len(table) else 0
+        return total
+
+
+def helper(signature: str):  # type: ignore[no-untyped-def]
+    """A function that only kernels call: one specialisation, no Python wrapper."""
+    return njit(signature, cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+@intrinsic
+def _pointer(typingctx, address):  # type: ignore[no-untyped-def]
+    """An int64 address as a pointer."""
+    signature = types.voidptr(types.int64)
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        return builder.inttoptr(args[0], cgutils.voidptr_t)
+
+    return signature, codegen
+
+
+@helper("int32[::1](int64[::1], int64)")
+def i32(h, table):
+    """One-dimensional int32 table."""
+    return carray(_pointer(h[64 + table]), (h[128 + table],), np.int32)
+
+
+@helper("int32[:, ::1](int64[::1], int64)")
+def i32x2(h, table):
+    """Two-column int32 table."""
+    return carray(_pointer(h[64 + table]), (h[128 + table], 2), np.int32)
+
+
+@helper("int32[:, ::1](int64[::1], int64)")
+def i32x3(h, table):
+    """Three-column int32 table."""
+    return carray(_pointer(h[64 + table]), (h[128 + table], 3), np.int32)
+
+
+@helper("int32[:, ::1](int64[::1], int64)")
+def i32x4(h, table):
+    """Four-column int32 table."""
+    return carray(_pointer(h[64 + table]), (h[128 + table], 4), np.int32)
+
+
+@helper("int32[:, ::1](int64[::1], int64, int64)")
+def i32xn(h, table, width):
+    """int32 table of any width."""
+    return carray(_pointer(h[64 + table]), (h[128 + table], width), np.int32)
+
+
+@helper("uint64[:, ::1](int64[::1], int64)")
+def u64x4(h, table):
+    """Four-column uint64 table: a 256-bit set a row."""
+    return carray(_pointer(h[64 + table]), (h[128 + table], 4), np.uint64)
+
+
+@helper("int64[::1](int64[::1], int64)")
+def i64(h, table):
+    """One-dimensional int64 table."""
+    return carray(_pointer(h[64 + table]), (h[128 + table],), np.int64)
+
+
+@helper("uint8[::1](int64[::1], int64)")
+def u8(h, table):
+    """One-dimensional uint8 table."""
+    return carray(_pointer(h[64 + table]), (h[128 + table],), np.uint8)
+
+
+@helper("uint32[:, ::1](int64[::1])")
+def rows_of(h):
+    """The bit rows: uint32[rows, words]."""
+    return carray(_pointer(h[64 + ROWS]), (h[128 + ROWS], h[WORDS]), np.uint32)

@@ -1,0 +1,460 @@
+"""The state machine: lazy, hash-consed Earley item sets over the byte network (Earley 1970; one state an int).
+
+A state is born from its kernel: the sorted items (pc, origin, arg) that survived a byte. The closure predicts called
+rules and completes finished ones to a fixpoint, once. Origins are ids of earlier states, which never change, so equal
+kernels are equal states. Every function returns a state (0: dead) or a negative status.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from structgen_kernels.arena import (
+    ACCEPTS, ACTIVE, ALLOWED, BIRTHS, BYTE, CALL, CALLS, CAPACITY, CLASSES, COUNT, END, EXITED, FULL, FULL_TABLE, ITEMS, JUMP,
+    KERNEL, LAZY, LAZY_PC, LOOPS, NEEDS, NET, NUM_NEEDS, ROOT, RULES, S_ACTIVE, S_CALLS, S_EXTENDED, S_FLAGS, S_ITEMS, S_KERNEL,
+    S_NUM_ACTIVE, S_NUM_CALLS, S_NUM_PARTS, SEEN, SELF, SET, SPLIT, STAMP, STATE_TABLE, STATE_WIDTH, STATES, SWITCH, SWITCHED,
+    TAKE, TOKEN_DATA, TOKEN_START, TOP, TRANS, WORK, ZERO, helper, i32, i32x2, i32x3, i32x4, i32xn, i64, u8, u64x4,
+)  # fmt: skip
+
+INSERTION_LIMIT = 24  # kernels up to this size are sorted by insertion, larger ones by heap
+
+
+@helper("int64(int64[::1], int64)")
+def full(h, table):
+    h[FULL_TABLE] = table
+    return FULL
+
+
+@helper("uint64(int64, int64, int64)")
+def _mix(pc, origin, arg):
+    x = np.uint64(pc) * np.uint64(0x9E3779B97F4A7C15) ^ np.uint64(origin) * np.uint64(0xC2B2AE3D27D4EB4F)
+    x ^= np.uint64(arg) * np.uint64(0x165667B19E3779F9)
+    x ^= x >> np.uint64(29)
+    x *= np.uint64(0xBF58476D1CE4E5B9)
+    return x ^ (x >> np.uint64(32))
+
+
+@helper("int64(int64[::1], int64, int64, int64, int64)")
+def _push(h, pc, origin, arg, n):
+    """Add an item to the closure's queue unless it is there. Returns the new length, or FULL."""
+    work, seen = i32x3(h, WORK), i32x2(h, SEEN)
+    stamp = np.int32(h[STAMP])
+    m = h[CAPACITY + SEEN] - 1
+    p = np.int64(_mix(pc, origin, arg)) & m
+    while seen[p, 0] == stamp:
+        j = seen[p, 1]
+        if work[j, 0] == pc and work[j, 1] == origin and work[j, 2] == arg:
+            return n
+        p = (p + 1) & m
+    if n >= h[CAPACITY + WORK]:
+        return full(h, WORK)
+    seen[p, 0] = stamp
+    seen[p, 1] = n
+    work[n, 0] = pc
+    work[n, 1] = origin
+    work[n, 2] = arg
+    return n + 1
+
+
+@helper("int64(int64[::1], int64, int64)")
+def _birth(h, s, num_kernel):
+    """Closure of the kernel in KERNEL[:num_kernel] as state s, whose row is free. Commits counts only when complete."""
+    net, work, kernel = i32xn(h, NET, 5), i32x3(h, WORK), i32x3(h, KERNEL)
+    rules, classes = i32x2(h, RULES), u64x4(h, CLASSES)
+    items, active, calls = i32x3(h, ITEMS), i32x3(h, ACTIVE), i32x4(h, CALLS)
+    states, allowed = i32xn(h, STATES, STATE_WIDTH), u64x4(h, ALLOWED)
+    h[STAMP] += 1
+    if h[STAMP] >= 0x7FFFFFF0:
+        i32x2(h, SEEN)[:, 0] = 0
+        h[STAMP] = 1
+    first_item = h[COUNT + ITEMS]
+    first_active = h[COUNT + ACTIVE]
+    first_call = h[COUNT + CALLS]
+    num_items, num_active, num_calls = first_item, first_active, first_call
+    if num_items + num_kernel > h[CAPACITY + ITEMS]:
+        return full(h, ITEMS)
+    n = 0
+    for i in range(num_kernel):
+        for c in range(3):
+            items[num_items, c] = kernel[i, c]
+        num_items += 1
+        n = _push(h, kernel[i, 0], kernel[i, 1], kernel[i, 2], n)
+        if n < 0:
+            return n
+    needs, num_needs = i32(h, NEEDS), 0
+    w0 = w1 = w2 = w3 = np.uint64(0)
+    flags = 0
+    i = 0
+    while i < n:
+        pc, origin, arg = work[i, 0], work[i, 1], work[i, 2]
+        i += 1
+        op, a, b = net[pc, 0], net[pc, 1], net[pc, 2]
+        if op == BYTE or op == SWITCHED:
+            if num_active >= h[CAPACITY + ACTIVE]:
+                return full(h, ACTIVE)
+            active[num_active, 0] = pc
+            active[num_active, 1] = origin
+            active[num_active, 2] = arg
+            num_active += 1
+            w0 |= classes[a, 0]
+            w1 |= classes[a, 1]
+            w2 |= classes[a, 2]
+            w3 |= classes[a, 3]
+        elif op == SPLIT:
+            n = _push(h, a, origin, arg, n)
+            if n >= 0:
+                n = _push(h, b, origin, arg, n)
+        elif op == JUMP:
+            n = _push(h, a, origin, arg, n)
+        elif op == CALL:
+            if num_calls >= h[CAPACITY + CALLS]:
+                return full(h, CALLS)
+            calls[num_calls, 0] = a
+            calls[num_calls, 1] = b
+            calls[num_calls, 2] = origin
+            calls[num_calls, 3] = arg
+            num_calls += 1
+            n = _push(h, rules[a, 0], SELF, net[pc, 3], n)
+        elif op == SET:
+            n = _push(h, a, origin, b, n)
+        elif op == TAKE:
+            if b <= arg - 1 <= net[pc, 3]:
+                n = _push(h, a, origin, arg - 1, n)
+        elif op == ZERO:
+            if arg == 0:
+                n = _push(h, a, origin, 0, n)
+        elif op == LAZY:
+            if num_needs < h[CAPACITY + NEEDS]:
+                needs[num_needs] = pc
+                num_needs += 1
+        elif op == END:
+            if origin == TOP:
+                flags |= EXITED
+            elif origin == ROOT:
+                flags |= ACCEPTS
+            elif origin != SELF:  # a rule that is nullable is bypassed where it is called, so SELF adds nothing
+                for k in range(states[origin, S_CALLS], states[origin, S_CALLS] + states[origin, S_NUM_CALLS]):
+                    if calls[k, 0] == a:
+                        caller = origin if calls[k, 2] == SELF else calls[k, 2]
+                        m = _push(h, calls[k, 1], caller, calls[k, 3], n)
+                        if m < 0:
+                            return m
+                        if m > n:
+                            if num_items >= h[CAPACITY + ITEMS]:
+                                return full(h, ITEMS)
+                            items[num_items, 0] = calls[k, 1]
+                            items[num_items, 1] = caller
+                            items[num_items, 2] = calls[k, 3]
+                            num_items += 1
+                        n = m
+        if n < 0:
+            return n
+    if num_needs:  # all that this closure meets, so that one round trip expands them
+        h[NUM_NEEDS] = num_needs
+        return LAZY_PC
+    allowed[s, 0] = w0
+    allowed[s, 1] = w1
+    allowed[s, 2] = w2
+    allowed[s, 3] = w3
+    i32xn(h, TRANS, 256)[s, :] = -1
+    loops = u64x4(h, LOOPS)
+    for c in range(4):
+        loops[s, c] = 0
+    states[s, S_ITEMS] = first_item
+    states[s, S_KERNEL] = num_kernel
+    states[s, S_EXTENDED] = num_items - first_item
+    states[s, S_ACTIVE] = first_active
+    states[s, S_NUM_ACTIVE] = num_active - first_active
+    states[s, S_CALLS] = first_call
+    states[s, S_NUM_CALLS] = num_calls - first_call
+    states[s, S_FLAGS] = flags
+    states[s, S_NUM_PARTS] = -1
+    h[COUNT + ITEMS] = num_items
+    h[COUNT + ACTIVE] = num_active
+    h[COUNT + CALLS] = num_calls
+    h[BIRTHS] += 1
+    return s
+
+
+@helper("boolean(int32[:, ::1], int64, int64)")
+def _less(kernel, i, j):
+    if kernel[i, 0] != kernel[j, 0]:
+        return kernel[i, 0] < kernel[j, 0]
+    if kernel[i, 1] != kernel[j, 1]:
+        return kernel[i, 1] < kernel[j, 1]
+    return kernel[i, 2] < kernel[j, 2]
+
+
+@helper("void(int32[:, ::1], int64, int64)")
+def _swap(kernel, i, j):
+    for c in range(3):
+        kernel[i, c], kernel[j, c] = kernel[j, c], kernel[i, c]
+
+
+@helper("void(int32[:, ::1], int64, int64)")
+def _sift(kernel, root, n):
+    while True:
+        child = 2 * root + 1
+        if child >= n:
+            return
+        if child + 1 < n and _less(kernel, child, child + 1):
+            child += 1
+        if not _less(kernel, root, child):
+            return
+        _swap(kernel, root, child)
+        root = child
+
+
+@helper("int64(int64[::1], int64)")
+def _sort_kernel(h, n):
+    """Sort KERNEL[:n] and drop duplicates; the new length."""
+    kernel = i32x3(h, KERNEL)
+    if n <= INSERTION_LIMIT:
+        for i in range(1, n):
+            j = i
+            while j > 0 and _less(kernel, j, j - 1):
+                _swap(kernel, j, j - 1)
+                j -= 1
+    else:
+        for root in range(n // 2 - 1, -1, -1):
+            _sift(kernel, root, n)
+        for last in range(n - 1, 0, -1):
+            _swap(kernel, 0, last)
+            _sift(kernel, 0, last)
+    m = 0
+    for i in range(n):
+        if m and not _less(kernel, m - 1, i):
+            continue
+        for c in range(3):
+            kernel[m, c] = kernel[i, c]
+        m += 1
+    return m
+
+
+@helper("int64(int64[::1], int64)")
+def intern(h, n):
+    """The state whose kernel is KERNEL[:n] (any order, duplicates allowed). 0 if n is 0."""
+    if n == 0:
+        return 0
+    if n > 1:
+        n = _sort_kernel(h, n)
+    kernel, items = i32x3(h, KERNEL), i32x3(h, ITEMS)
+    states, table = i32xn(h, STATES, STATE_WIDTH), i32(h, STATE_TABLE)
+    x = np.uint64(n)
+    for i in range(n):
+        x = x * np.uint64(0x100000001B3) ^ _mix(kernel[i, 0], kernel[i, 1], kernel[i, 2])
+    m = h[CAPACITY + STATE_TABLE] - 1
+    p = np.int64(x ^ (x >> np.uint64(31))) & m
+    while table[p] != 0:
+        t = table[p]
+        if states[t, S_KERNEL] == n:
+            base = states[t, S_ITEMS]
+            same = True
+            for i in range(n):
+                if (items[base + i, 0] != kernel[i, 0] or items[base + i, 1] != kernel[i, 1]
+                        or items[base + i, 2] != kernel[i, 2]):  # fmt: skip
+                    same = False
+                    break
+            if same:
+                return t
+        p = (p + 1) & m
+    t = h[COUNT + STATES]
+    if t >= h[CAPACITY + STATES]:
+        return full(h, STATES)
+    born = _birth(h, t, n)
+    if born < 0:
+        return born
+    h[COUNT + STATES] = t + 1
+    table[p] = t
+    return t
+
+
+@helper("int64(uint64)")
+def _bit_index(low):
+    """Index of the only bit set."""
+    i = 0
+    if low >= np.uint64(1) << np.uint64(32):
+        i += 32
+        low >>= np.uint64(32)
+    if low >= np.uint64(1) << np.uint64(16):
+        i += 16
+        low >>= np.uint64(16)
+    if low >= np.uint64(1) << np.uint64(8):
+        i += 8
+        low >>= np.uint64(8)
+    if low >= np.uint64(1) << np.uint64(4):
+        i += 4
+        low >>= np.uint64(4)
+    if low >= np.uint64(1) << np.uint64(2):
+        i += 2
+        low >>= np.uint64(2)
+    if low >= np.uint64(2):
+        i += 1
+    return i
+
+
+@helper("int64(int64[::1], int64, int64)")
+def step(h, s, byte):
+    """The state after one byte; the whole class of bytes that do the same is recorded."""
+    net, classes, switch = i32xn(h, NET, 5), u64x4(h, CLASSES), i32x2(h, SWITCH)
+    active, kernel, states = i32x3(h, ACTIVE), i32x3(h, KERNEL), i32xn(h, STATES, STATE_WIDTH)
+    word, bit = byte >> 6, np.uint64(byte & 63)
+    w0 = w1 = w2 = w3 = ~np.uint64(0)
+    n = 0
+    first = states[s, S_ACTIVE]
+    for k in range(first, first + states[s, S_NUM_ACTIVE]):
+        pc = active[k, 0]
+        a = net[pc, 1]
+        if (classes[a, word] >> bit) & np.uint64(1):
+            if net[pc, 0] == BYTE:
+                target = net[pc, 2]
+                w0 &= classes[a, 0]
+                w1 &= classes[a, 1]
+                w2 &= classes[a, 2]
+                w3 &= classes[a, 3]
+            else:
+                low = net[pc, 2]
+                high = low + net[pc, 3] - 1
+                while low < high:
+                    mid = (low + high) >> 1
+                    if switch[mid, 0] < byte:
+                        low = mid + 1
+                    else:
+                        high = mid
+                target = switch[low, 1]
+                w0 &= classes[byte, 0]
+                w1 &= classes[byte, 1]
+                w2 &= classes[byte, 2]
+                w3 &= classes[byte, 3]
+            if n >= h[CAPACITY + KERNEL]:
+                return full(h, KERNEL)
+            kernel[n, 0] = target
+            kernel[n, 1] = s if active[k, 1] == SELF else active[k, 1]
+            kernel[n, 2] = active[k, 2]
+            n += 1
+        else:
+            w0 &= ~classes[a, 0]
+            w1 &= ~classes[a, 1]
+            w2 &= ~classes[a, 2]
+            w3 &= ~classes[a, 3]
+    t = intern(h, n)
+    if t < 0:
+        return t
+    trans = i32xn(h, TRANS, 256)
+    for c in range(4):
+        w = w0 if c == 0 else w1 if c == 1 else w2 if c == 2 else w3
+        while w:
+            low = w & (~w + np.uint64(1))
+            trans[s, 64 * c + _bit_index(low)] = t
+            w ^= low
+    if t == s:
+        loops = u64x4(h, LOOPS)
+        loops[s, 0] |= w0
+        loops[s, 1] |= w1
+        loops[s, 2] |= w2
+        loops[s, 3] |= w3
+    return t
+
+
+@helper("int64(int64[::1], int64, int64)")
+def follow(h, s, byte):
+    """The state after one byte, from the table if it is known."""
+    t = i32xn(h, TRANS, 256)[s, byte]
+    return step(h, s, byte) if t == -1 else np.int64(t)
+
+
+@helper("boolean(int64[::1], int64, int64)")
+def allows(h, s, byte):
+    """Whether a byte leads anywhere from s."""
+    return (u64x4(h, ALLOWED)[s, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1) != np.uint64(0)
+
+
+@njit("int64(int64[::1], int64)", cache=True, nogil=True)
+def start_state(h, rule):
+    """The state at the start of a text of a rule."""
+    kernel = i32x3(h, KERNEL)
+    kernel[0, 0] = i32x2(h, RULES)[rule, 0]
+    kernel[0, 1] = ROOT
+    kernel[0, 2] = 0
+    return intern(h, 1)
+
+
+@njit("int64(int64[::1], int64, int64)", cache=True, nogil=True)
+def advance_token(h, s, token):
+    """The state after the bytes of a token (0: dead, also for a token without bytes)."""
+    start, data = i64(h, TOKEN_START), u8(h, TOKEN_DATA)
+    if token < 0 or token + 1 >= h[CAPACITY + TOKEN_START] or start[token] == start[token + 1]:
+        return 0
+    for i in range(start[token], start[token + 1]):
+        if s < 0 or not allows(h, s, data[i]):
+            return 0
+        s = follow(h, s, data[i])
+        if s <= 0:
+            return s
+    return s
+
+
+@njit("int64(int64[::1], int64, uint8[::1])", cache=True, nogil=True)
+def advance_bytes(h, s, data):
+    """The state after some bytes (0: dead)."""
+    for i in range(data.shape[0]):
+        if not allows(h, s, data[i]):
+            return 0
+        s = follow(h, s, data[i])
+        if s <= 0:
+            return s
+    return s
+
+
+@njit("int64(int64[::1], int64, int32[::1], int32[::1])", cache=True, nogil=True)
+def advance_each(h, s, tokens, out):
+    """out[i] = the state after token tokens[i] (0: dead). Returns 0 or a status; call again to go on."""
+    for i in range(tokens.shape[0]):
+        t = advance_token(h, s, tokens[i])
+        if t < 0:
+            return t
+        out[i] = t
+    return 0
+
+
+@njit("int64(int64[::1], int64, int64[::1])", cache=True, nogil=True)
+def forced_byte(h, s, out):
+    """Writes to out[0] the only byte possible in s, or -1 if there is a choice or the text may end. Returns s."""
+    allowed = u64x4(h, ALLOWED)
+    out[0] = -1
+    if i32xn(h, STATES, STATE_WIDTH)[s, S_FLAGS] & ACCEPTS:
+        return s
+    found = -1
+    for c in range(4):
+        w = allowed[s, c]
+        if w == np.uint64(0):
+            continue
+        if found >= 0 or w & (w - np.uint64(1)):
+            return s
+        found = 64 * c + _bit_index(w)
+    out[0] = found
+    return s
+
+
+@njit("int64(int64[::1], int64, int64)", cache=True, nogil=True)
+def goto(h, origin, rule):
+    """The state after a rule that was called in `origin` is complete (0: nobody called it there)."""
+    states, calls, kernel = i32xn(h, STATES, STATE_WIDTH), i32x4(h, CALLS), i32x3(h, KERNEL)
+    n = 0
+    first = states[origin, S_CALLS]
+    for k in range(first, first + states[origin, S_NUM_CALLS]):
+        if calls[k, 0] == rule:
+            if n >= h[CAPACITY + KERNEL]:
+                return full(h, KERNEL)
+            kernel[n, 0] = calls[k, 1]
+            kernel[n, 1] = origin if calls[k, 2] == SELF else calls[k, 2]
+            kernel[n, 2] = calls[k, 3]
+            n += 1
+    return intern(h, n)
+
+
+@njit("int64(int64[::1], int64)", cache=True, nogil=True)
+def accepts(h, s):
+    """1 if the text may end in s."""
+    return i32xn(h, STATES, STATE_WIDTH)[s, S_FLAGS] & ACCEPTS

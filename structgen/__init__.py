@@ -1,0 +1,84 @@
+"""structgen: exact constrained decoding. A schema, pattern or grammar in; token masks and valid text out.
+
+Names are imported on first use, so that `import structgen` loads neither torch nor transformers.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from structgen.errors import (
+    BudgetExceeded,
+    CompileError,
+    GrammarSyntaxError,
+    GrammarTooComplex,
+    InvalidSchemaError,
+    MatcherError,
+    StructgenError,
+    TokenizerError,
+    Truncated,
+    UnsatisfiableSchemaError,
+    UnsupportedSchemaError,
+)
+from structgen.types import Limits
+
+if TYPE_CHECKING:
+    from structgen.compiler import CompiledGrammar, compile_regex, compile_schema, warmup
+    from structgen.decode.generate import generate
+    from structgen.decode.result import Result
+    from structgen.matcher import Matcher
+    from structgen.schema import SchemaOptions
+    from structgen.vocab import Vocabulary
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "CompiledGrammar": "structgen.compiler",
+    "Matcher": "structgen.matcher",
+    "Result": "structgen.decode.result",
+    "SchemaOptions": "structgen.schema",
+    "Vocabulary": "structgen.vocab",
+    "compile_regex": "structgen.compiler",
+    "compile_schema": "structgen.compiler",
+    "generate": "structgen.decode.generate",
+    "warmup": "structgen.compiler",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'structgen' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})
+
+
+__all__ = [
+    "BudgetExceeded",
+    "CompileError",
+    "CompiledGrammar",
+    "GrammarSyntaxError",
+    "GrammarTooComplex",
+    "InvalidSchemaError",
+    "Limits",
+    "Matcher",
+    "MatcherError",
+    "Result",
+    "SchemaOptions",
+    "StructgenError",
+    "TokenizerError",
+    "Truncated",
+    "UnsatisfiableSchemaError",
+    "UnsupportedSchemaError",
+    "Vocabulary",
+    "__version__",
+    "compile_regex",
+    "compile_schema",
+    "generate",
+    "warmup",
+]

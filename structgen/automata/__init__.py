@@ -1,0 +1,1 @@
+"""Regular languages, byte automata and the recursive network."""

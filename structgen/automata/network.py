@@ -1,0 +1,321 @@
+"""The byte network: IR nodes become instructions in an arena, each when a parser first reaches it.
+
+Emission is by continuation: `emit(node, next)` returns the pc at which the node starts, given the pc that follows it, so
+a grammar is a graph whose shared parts are shared pcs. `Lazy` nodes, rules and text states start as LAZY instructions;
+a kernel that meets one asks for it, `expand` emits it and turns the instruction into a jump.
+
+It knows nothing of tokens, states or masks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from structgen_kernels import arena as k
+from structgen_kernels.arena import Arena
+
+from structgen.automata import text
+from structgen.errors import GrammarTooComplex
+from structgen.ir import Alt, Bytes, Call, Choice, Lazy, Literal, Node, Repeat, Rule, Seq, Star, Text
+
+UNLIMITED = 2**30  # the counter of a repeat without an upper limit; texts cannot get there
+_WIDTH = 5
+_FAIL_PC = 0
+_EAGER_BRANCHES = 4  # a choice with more branches emits their continuations when they are reached
+
+
+class ArenaFull(Exception):
+    """A table of the arena is full: a new generation must start. Never reaches the user."""
+
+    def __init__(self, table: int) -> None:
+        self.table = table
+        super().__init__(k.TABLES[table].name)
+
+
+class Network:
+    """The instructions of one arena, and what has been emitted under which name."""
+
+    def __init__(self, arena: Arena) -> None:
+        self._arena = arena
+        self._header = arena.header
+        self._net = arena.tables[k.NET]
+        self._buffer: list[int] = []
+        self._base = 0  # pc of the first buffered instruction
+        self._switch_rows: list[int] = []
+        self._switch_base = 0
+        self._thunks: list[tuple[Callable[..., int], tuple[Any, ...]]] = []
+        self._classes: dict[int, int] = {1 << b: b for b in range(256)}
+        self._rules: dict[object, int] = {}
+        self._kept: list[object] = []  # what ids in keys refer to must stay alive
+        self._shared: dict[tuple[Any, ...], int] = {}
+        classes = arena.tables[k.CLASSES]
+        for b in range(256):
+            classes[b, b >> 6] = np.uint64(1) << np.uint64(b & 63)
+        self._header[k.COUNT + k.CLASSES] = 256
+        self._header[k.COUNT + k.STATES] = k.FIRST_STATE
+        for table in (k.ENTRIES, k.RULES):
+            self._header[k.COUNT + table] = 1  # 0 means "none" in hash tables
+        self.instruction(k.FAIL, rule=0)
+        self.flush()
+
+    # ---- instructions ------------------------------------------------------------------------------------------
+
+    def instruction(self, op: int, a: int = 0, b: int = 0, c: int = 0, *, rule: int) -> int:
+        """Append an instruction; its pc."""
+        pc = self._base + len(self._buffer) // _WIDTH
+        self._buffer += (op, a, b, c, rule)
+        return pc
+
+    def patch(self, pc: int, a: int, b: int) -> None:
+        """Set the operands of an instruction that was appended as a forward reference."""
+        if pc >= self._base:
+            at = (pc - self._base) * _WIDTH
+            self._buffer[at + 1] = a
+            self._buffer[at + 2] = b
+        else:
+            self._net[pc, 1] = a
+            self._net[pc, 2] = b
+
+    def byte(self, mask: int, target: int, *, rule: int) -> int:
+        """One byte out of a 256-bit set, then target."""
+        return self.instruction(k.BYTE, self.byte_class(mask), target, rule=rule)
+
+    def split(self, *targets: int, rule: int) -> int:
+        """All targets at once; FAIL targets are dropped."""
+        live = [t for t in targets if t != _FAIL_PC]
+        if not live:
+            return _FAIL_PC
+        pc = live[-1]
+        for target in reversed(live[:-1]):
+            pc = self.instruction(k.SPLIT, target, pc, rule=rule)
+        return pc
+
+    def switch(self, branches: dict[int, int], *, rule: int) -> int:
+        """One byte out of the keys, then its own target. Few distinct targets become byte classes."""
+        by_target: dict[int, int] = {}
+        for byte, target in branches.items():
+            by_target[target] = by_target.get(target, 0) | 1 << byte
+        if len(by_target) <= 2:
+            return self.split(*(self.byte(mask, target, rule=rule) for target, mask in by_target.items()), rule=rule)
+        first = self._switch_base + len(self._switch_rows) // 2
+        mask = 0
+        for byte in sorted(branches):
+            self._switch_rows += (byte, branches[byte])
+            mask |= 1 << byte
+        return self.instruction(k.SWITCHED, self.byte_class(mask), first, len(branches), rule=rule)
+
+    def lazy(self, function: Callable[..., int], *args: Any, rule: int) -> int:
+        """An instruction that stands for `function(*args)` (a pc) until it is reached."""
+        self._thunks.append((function, args))
+        return self.instruction(k.LAZY, len(self._thunks) - 1, rule=rule)
+
+    def once(self, key: tuple[Any, ...], function: Callable[..., int], *args: Any, rule: int) -> int:
+        """A lazy instruction that is emitted once per key."""
+        pc = self._shared.get(key)
+        if pc is None:
+            pc = self._shared[key] = self.lazy(function, *args, rule=rule)
+        return pc
+
+    def byte_class(self, mask: int) -> int:
+        """The id of a byte class."""
+        index = self._classes.get(mask)
+        if index is None:
+            index = len(self._classes)
+            if index >= self._header[k.CAPACITY + k.CLASSES]:
+                raise ArenaFull(k.CLASSES)
+            self._arena.tables[k.CLASSES][index] = np.frombuffer(mask.to_bytes(32, "little"), np.uint64)
+            self._classes[mask] = index
+            self._header[k.COUNT + k.CLASSES] = index + 1
+        return index
+
+    def flush(self) -> None:
+        """Write buffered instructions into the arena."""
+        for rows, table, base, width in (
+            (self._buffer, k.NET, self._base, _WIDTH),
+            (self._switch_rows, k.SWITCH, self._switch_base, 2),
+        ):
+            if rows:
+                count = len(rows) // width
+                if base + count > self._header[k.CAPACITY + table]:
+                    raise ArenaFull(table)
+                self._arena.tables[table][base : base + count] = np.array(rows, np.int32).reshape(count, width)
+                self._header[k.COUNT + table] = base + count
+        self._base += len(self._buffer) // _WIDTH
+        self._switch_base += len(self._switch_rows) // 2
+        self._buffer.clear()
+        self._switch_rows.clear()
+
+    def expand_needed(self) -> None:
+        """Expand the LAZY instructions a kernel stopped at."""
+        needs = self._arena.tables[k.NEEDS][: self._header[k.NUM_NEEDS]].tolist()
+        targets = []
+        for pc in needs:
+            function, args = self._thunks[self._net[pc, 1]]
+            targets.append(function(*args))
+        self.flush()
+        for pc, target in zip(needs, targets, strict=True):
+            thunk = int(self._net[pc, 1])
+            self._net[pc, :4] = (k.JUMP, target, 0, 0)
+            self._thunks[thunk] = _SPENT
+
+    # ---- nodes -------------------------------------------------------------------------------------------------
+
+    def root(self, node: Node) -> int:
+        """The rule of a grammar's root. It is entered at the start of a text only."""
+        rule = self._new_rule(node, rooted=True)
+        self.flush()
+        return rule
+
+    def rule(self, rule: Rule) -> int:
+        """The id of a rule; equal keys are one rule."""
+        key = rule.key if rule.key is not None else id(rule)
+        index = self._rules.get(key)
+        if index is None:
+            self._kept.append(rule)
+            index = self._rules[key] = self._new_rule(rule, rooted=False)
+        return index
+
+    def _new_rule(self, body: Rule | Node, *, rooted: bool) -> int:
+        index = int(self._header[k.COUNT + k.RULES])
+        if index >= self._header[k.CAPACITY + k.RULES]:
+            raise ArenaFull(k.RULES)
+        self._header[k.COUNT + k.RULES] = index + 1
+        start = self.lazy(self._emit_rule, body, index, rule=index)
+        self._arena.tables[k.RULES][index] = (start, int(rooted))
+        return index
+
+    def _emit_rule(self, body: Rule | Node, index: int) -> int:
+        end = self.instruction(k.END, index, rule=index)
+        return self.emit(body.body() if isinstance(body, Rule) else body, end, index)
+
+    def emit(self, node: Node, after: int, rule: int) -> int:
+        """Emit a node that is followed by pc `after`; the pc where it starts."""
+        return _EMIT[type(node)](self, node, after, rule)
+
+    def _bytes(self, node: Bytes, after: int, rule: int) -> int:
+        return self.byte(node.mask, after, rule=rule)
+
+    def _literal(self, node: Literal, after: int, rule: int) -> int:
+        return self.chain(node.data, after, rule)
+
+    def chain(self, data: bytes, after: int, rule: int) -> int:
+        """A literal."""
+        for byte in reversed(data):
+            after = self.instruction(k.BYTE, byte, after, rule=rule)
+        return after
+
+    def _seq(self, node: Seq, after: int, rule: int) -> int:
+        for part in reversed(node.parts):
+            after = self.emit(part, after, rule)
+        return after
+
+    def _alt(self, node: Alt, after: int, rule: int) -> int:
+        return self.split(*(self.emit(part, after, rule) for part in node.parts), rule=rule)
+
+    def _star(self, node: Star, after: int, rule: int) -> int:
+        loop = self.instruction(k.SPLIT, rule=rule)
+        self.patch(loop, self.emit(node.body, loop, rule), after)
+        return loop
+
+    def _repeat(self, node: Repeat, after: int, rule: int) -> int:
+        return self.counted(lambda loop: self.emit(node.body, loop, rule), node.min, node.max, after, rule)
+
+    def counted(self, body: Callable[[int], int], low: int, high: int | None, after: int, rule: int) -> int:
+        """`low` to `high` bodies; `body(loop)` emits one that is followed by pc `loop`."""
+        if low > UNLIMITED:
+            raise GrammarTooComplex(f"at least {low} repetitions", pointer="", advice="ask for less")
+        if high is None or high > low:
+            loop = self.instruction(k.SPLIT, rule=rule)
+            if high is None:
+                self.patch(loop, body(loop), after)
+                tail = self.instruction(k.SET, loop, 0, rule=rule)
+            else:
+                done = self.instruction(k.SET, after, 0, rule=rule)
+                self.patch(loop, self.instruction(k.TAKE, body(loop), 0, UNLIMITED, rule=rule), done)
+                tail = self.instruction(k.SET, loop, min(high - low, UNLIMITED), rule=rule)
+        else:
+            tail = after
+        if low == 0:
+            return tail
+        loop = self.instruction(k.SPLIT, rule=rule)
+        take = self.instruction(k.TAKE, body(loop), 0, UNLIMITED, rule=rule)
+        self.patch(loop, take, self.instruction(k.ZERO, tail, rule=rule))
+        return self.instruction(k.SET, loop, low, rule=rule)
+
+    def _call(self, node: Call, after: int, rule: int) -> int:
+        call = self.instruction(k.CALL, self.rule(node.rule), after, rule=rule)
+        return self.split(call, after, rule=rule) if node.rule.nullable else call
+
+    def _lazy(self, node: Lazy, after: int, rule: int) -> int:
+        key = (id(node), after)
+        if key not in self._shared:
+            self._kept.append(node)
+        return self.once(key, self._emit_lazy, node, after, rule, rule=rule)
+
+    def _emit_lazy(self, node: Lazy, after: int, rule: int) -> int:
+        return self.emit(node.force(), after, rule)
+
+    def _text(self, node: Text, after: int, rule: int) -> int:
+        return text.emit_text(self, node.language, node.encoding, after, rule)
+
+    def _choice(self, node: Choice, after: int, rule: int) -> int:
+        branches = sorted(node.branches, key=lambda branch: branch[0])
+        put_off = len(branches) > _EAGER_BRANCHES
+        targets = [
+            self.lazy(self.emit, then, after, rule, rule=rule) if put_off and not _cheap(then) else self.emit(then, after, rule)
+            for _, then in branches
+        ]
+        return self._trie([data for data, _ in branches], targets, 0, len(branches), 0, rule)
+
+    def _trie(self, keys: list[bytes], targets: list[int], low: int, high: int, depth: int, rule: int) -> int:
+        """The sorted keys [low, high), of which `depth` bytes are read."""
+        first, last = keys[low], keys[high - 1]
+        shared = depth
+        limit = min(len(first), len(last))
+        while shared < limit and first[shared] == last[shared]:
+            shared += 1
+        ends = []
+        while low < high and len(keys[low]) == shared:
+            ends.append(targets[low])
+            low += 1
+        branches: dict[int, int] = {}
+        while low < high:
+            byte = keys[low][shared]
+            end = low + 1
+            while end < high and keys[end][shared] == byte:
+                end += 1
+            if end == low + 1:
+                branches[byte] = self.chain(keys[low][shared + 1 :], targets[low], rule)
+            else:
+                branches[byte] = self._trie(keys, targets, low, end, shared + 1, rule)
+            low = end
+        pc = self.split(*ends, self.switch(branches, rule=rule) if branches else _FAIL_PC, rule=rule)
+        return self.chain(first[depth:shared], pc, rule)
+
+
+def _cheap(node: Node) -> bool:
+    return isinstance(node, (Bytes, Literal, Lazy, Call)) or (isinstance(node, Seq) and not node.parts)
+
+
+def _spent() -> int:
+    raise AssertionError("a LAZY instruction was expanded twice")
+
+
+_SPENT: tuple[Callable[..., int], tuple[Any, ...]] = (_spent, ())
+
+_EMIT: dict[type, Callable[[Network, Any, int, int], int]] = {
+    Bytes: Network._bytes,
+    Literal: Network._literal,
+    Seq: Network._seq,
+    Alt: Network._alt,
+    Star: Network._star,
+    Repeat: Network._repeat,
+    Choice: Network._choice,
+    Call: Network._call,
+    Lazy: Network._lazy,
+    Text: Network._text,
+}
+
+__all__ = ["ArenaFull", "Network"]

@@ -1,0 +1,220 @@
+"""Schemas and patterns to `CompiledGrammar`: a root node bound to the engine of a vocabulary.
+
+A compiled grammar is immutable and shared by threads; what changes is the engine's generation underneath. A state is
+an int: its low bits count states of a generation, the bits above are the generation's number, so a state of a retired
+generation is recognised and never misread.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from structgen.automata.network import ArenaFull
+from structgen.errors import BudgetExceeded, GrammarSyntaxError, InvalidSchemaError, MatcherError
+from structgen.grammar.regex import parse_regex
+from structgen.ir import Call, Node, Rule, Text
+from structgen.masks.engine import Engine
+from structgen.schema import SchemaOptions, compile_to_ir
+#REPORT
+from structgen.types import Limits
+from structgen.vocab import Vocabulary
+
+if TYPE_CHECKING:
+    from structgen.matcher import Matcher
+
+
+class EngineHost:
+    """The current engine generation of a vocabulary."""
+
+    def __init__(self, vocab: Vocabulary, limits: Limits) -> None:
+        self.vocab = vocab
+        self.limits = limits
+        self.generation = 0
+        self.engine = Engine(vocab, limits)
+        self._lock = threading.Lock()
+
+    def full(self, engine: Engine) -> None:
+        """Start a new generation if `engine`, which is full, is still the current one."""
+        with self._lock:
+            if self.engine is engine:
+                engine.retire()
+                self.engine = Engine(self.vocab, self.limits)
+                self.generation += 1
+
+
+_KEPT_HOSTS = 4  # vocabularies whose engines stay warm between compilations
+_hosts: OrderedDict[tuple[str, Limits], EngineHost] = OrderedDict()
+_hosts_lock = threading.Lock()
+
+
+def engine_host(vocab: Vocabulary, limits: Limits | None = None) -> EngineHost:
+    """The engine host of a vocabulary: one for equal vocabularies and limits; the last few stay warm."""
+    key = (vocab.fingerprint, limits or Limits())
+    with _hosts_lock:
+        host = _hosts.pop(key, None) or EngineHost(vocab, key[1])
+        _hosts[key] = host
+        while len(_hosts) > _KEPT_HOSTS:
+            _hosts.popitem(last=False)
+        return host
+
+
+class Binding(NamedTuple):
+    """A grammar in one engine generation."""
+
+    engine: Engine
+    generation: int
+    start: int
+
+
+class CompiledGrammar:
+    """A grammar compiled for a vocabulary. Immutable and safe to share between threads.
+
+    `matcher()` gives the usual object; the functional form works on states that are plain ints: `start`,
+    `advance(state, token)`, `mask(state)`. A state costs nothing to keep, copy or return to. It stays valid until the
+    engine starts a new generation (see `Limits`); then it raises `MatcherError`, while matchers carry over by themselves.
+    """
+
+    DEAD = 0
+    TERMINATED = 1
+
+    def __init__(self, root: Node, vocab: Vocabulary, *, report: Any, limits: Limits | None = None) -> None:
+        self.root = root
+        self.vocab = vocab
+        self.report = report
+        self._host = engine_host(vocab, limits)
+        self._binding: Binding | None = None
+        self._lock = threading.Lock()
+
+    def matcher(self) -> Matcher:
+        """A matcher at the start of a text."""
+        from structgen.matcher import Matcher
+
+        return Matcher(self)
+
+    @property
+    def start(self) -> int:
+        """The state at the start of a text."""
+        binding = self.binding()
+        return binding.generation << _GENERATION_SHIFT | binding.start
+
+    def advance(self, state: int, token: int) -> int:
+        """The state after a token: `DEAD` if it is not allowed, `TERMINATED` after an end-of-text token that is."""
+        if state <= self.TERMINATED:
+            return self.DEAD
+        engine, raw = self._raw(state)
+        try:
+            if token in self.vocab.eos_token_ids:
+                return self.TERMINATED if engine.accepts(raw) else self.DEAD
+            after = engine.advance(raw, token)
+        except ArenaFull as full:
+            raise self._stale(full) from None
+        return state - raw + after if after else self.DEAD
+
+    def mask(self, state: int) -> npt.NDArray[np.int32]:
+        """The allowed next tokens: int32[ceil(V / 32)], bit t % 32 of word t // 32 set: token t is allowed."""
+        out = np.zeros((1, self.vocab.num_words), np.uint32)
+        if state > self.TERMINATED:
+            engine, raw = self._raw(state)
+            try:
+                engine.fill(raw, out, 0)
+            except ArenaFull as full:
+                raise self._stale(full) from None
+        return out[0].view(np.int32)
+
+    def is_accepting(self, state: int) -> bool:
+        """Whether the text may end in a state."""
+        if state <= self.TERMINATED:
+            return state == self.TERMINATED
+        engine, raw = self._raw(state)
+        return engine.accepts(raw)
+
+    def binding(self) -> Binding:
+        """The grammar in the current generation, bound on first use."""
+        binding = self._binding
+        if binding is not None and binding.engine is self._host.engine:
+            return binding
+        with self._lock:
+            for _ in range(2):
+                engine, generation = self._host.engine, self._host.generation
+                try:
+                    binding = Binding(engine, generation, engine.start(engine.add(self.root)))
+                except ArenaFull:
+                    self._host.full(engine)
+                    continue
+                self._binding = binding
+                return binding
+        raise self.too_big()
+
+    def rebind(self, full: Engine) -> Binding:
+        """The grammar in the generation after one that is full."""
+        self._host.full(full)
+        return self.binding()
+
+    def too_big(self) -> BudgetExceeded:
+        """The error for a grammar that does not fit an empty generation."""
+        return BudgetExceeded(
+            "this grammar and text need more automaton states or instructions than the limits allow",
+            advice="raise structgen.Limits(max_states=…, max_instructions=…)",
+        )
+
+    def _raw(self, state: int) -> tuple[Engine, int]:
+        binding = self.binding()
+        if state >> _GENERATION_SHIFT != binding.generation:
+            raise self._stale(None)
+        return binding.engine, state & _STATE_BITS
+
+    def _stale(self, full: ArenaFull | None) -> MatcherError:
+        if full is not None and self._binding is not None:
+            self._host.full(self._binding.engine)
+        return MatcherError(
+            "this state belongs to an engine generation that is gone",
+            advice="start again from `start`, use a Matcher, which carries over, or raise structgen.Limits",
+        )
+
+
+_GENERATION_SHIFT = 32
+_STATE_BITS = (1 << _GENERATION_SHIFT) - 1
+
+
+def compile_schema(
+    schema: Any, vocab: Vocabulary, *, options: SchemaOptions | None = None, registry: Any = None, limits: Limits | None = None
+) -> CompiledGrammar:
+    """Compile a JSON Schema (dict, bool, or JSON text).
+
+    Raises:
+        UnsupportedSchemaError: a keyword cannot be enforced exactly; names the JSON pointer and why.
+        UnsatisfiableSchemaError: no value satisfies the schema.
+        InvalidSchemaError: not a JSON Schema.
+        GrammarTooComplex: the automata needed would pass a limit.
+    """
+    if isinstance(schema, str):
+        try:
+            schema = json.loads(schema)
+        except ValueError as error:
+            raise InvalidSchemaError(f"not JSON: {error}", pointer="") from None
+    compiled = compile_to_ir(schema, options or SchemaOptions(), registry=registry)
+    return CompiledGrammar(compiled.root, vocab, report=getattr(compiled, "report", None), limits=limits)
+
+
+def compile_regex(pattern: str, vocab: Vocabulary, *, limits: Limits | None = None) -> CompiledGrammar:
+    """Compile a regular expression (ECMA-262 syntax) that the whole text must match."""
+    language = parse_regex(pattern)
+    if language.is_empty():
+        raise GrammarSyntaxError("no text matches this pattern", advice="remove contradictory lookarounds or classes")
+    root = Call(Rule("regex", lambda: Text(language, "utf-8"), key=("regex", language.key), nullable=language.nullable))
+    return CompiledGrammar(root, vocab, report=None, limits=limits)
+
+
+def warmup(vocab: Vocabulary, *, limits: Limits | None = None) -> None:
+    """Compile the kernels (first use ever: some seconds) and build the mask rows that all JSON grammars share."""
+    matcher = compile_schema(True, vocab, limits=limits).matcher()
+    bitmask = np.zeros((1, vocab.num_words), np.int32)
+    for byte in b'{"a": [1.5e3, true, "\\u00e9"], "b": null}':
+        matcher.fill_next_token_bitmask(bitmask)
+        matcher.accept_bytes(bytes((byte,)))

@@ -1,0 +1,170 @@
+"""`generate`: a prompt and a schema in, a valid value out."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from structgen import embedded
+from structgen.compiler import CompiledGrammar, compile_regex, compile_schema
+from structgen.decode.loop import run
+from structgen.decode.models import LoadedModel, ModelSpec, load
+from structgen.decode.partial import NOTHING, partial_value
+from structgen.decode.row import Row
+from structgen.decode.sampling import Sampling
+from structgen.decode.targets import Target, target
+from structgen.errors import Truncated
+from structgen.vocab import Vocabulary
+
+if TYPE_CHECKING:
+    from structgen.schema import SchemaOptions
+
+
+def generate(
+    prompt: str | Sequence[str],
+    *,
+    schema: Any = None,
+    regex: str | Sequence[str] | None = None,
+    grammar: Any = None,
+    model: ModelSpec = None,
+    max_new_tokens: int = 512,
+    temperature: float = 0.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    seed: int | None = None,
+    stream: bool = False,
+    return_result: bool = False,
+    chat: bool = False,
+    options: SchemaOptions | None = None,
+) -> Any:
+    """The value that the model gives for the prompt, certain to satisfy the schema or to match the regex.
+
+    `schema` is a JSON Schema (dict, text, path), a Pydantic model, dataclass, TypedDict, `Literal`, `Enum`, or any type
+    a Pydantic `TypeAdapter` takes; types come back as instances (their own validators may still raise Pydantic's
+    `ValidationError`). `regex` gives a `str`. A sequence of prompts gives a list of values, with one schema (or regex)
+    for all, or a list with one for each.
+
+    `model` is a name or folder for transformers or a (model, tokenizer) pair; None is the embedded model, which sees
+    the schema in its prompt. Other models see the prompt as it stands, through their chat template if `chat`.
+
+    `temperature` 0 is greedy; row i of a batch draws with `seed + i`. At most `max_new_tokens` tokens of text are
+    generated: near the end of the budget the mask narrows so that the text closes in time, and where not even the
+    shortest ending fits, `Truncated` is raised with what there is.
+
+    `stream=True` gives an iterator of growing values, the last one being the finished value: an unfinished one is plain
+    JSON data (None while there is nothing), also for types. For a batch it yields lists. `return_result=True` gives
+    `Result`s in place of values.
+
+    >>> generate("The capital of France.", schema={"enum": ["Paris", "Rome"]})  # doctest: +SKIP
+    'Paris'
+    """
+    if grammar is not None:
+        raise ValueError("grammar= is not supported yet: pass schema= or regex=")
+    if (schema is None) == (regex is None):
+        raise ValueError("pass exactly one of schema= and regex=")
+    if max_new_tokens < 1:
+        raise ValueError(f"max_new_tokens must be at least 1, not {max_new_tokens}")
+    sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
+    is_batch = not isinstance(prompt, str)
+    prompts = list(prompt) if is_batch else [str(prompt)]
+    wanted = _one_each("schema" if regex is None else "regex", schema if regex is None else regex, prompts, is_batch)
+    loaded = load(model)
+    rows = []
+    for i, (text, spec) in enumerate(zip(prompts, wanted, strict=True)):
+        started = time.perf_counter()
+        goal, compiled = _compile(spec, loaded.vocab, options) if regex is None else _compile_regex(spec, loaded.vocab)
+        compile_s = time.perf_counter() - started
+        if loaded.is_embedded and regex is None:
+            text = embedded.format_prompt(goal.schema, text)
+        prompt_ids = loaded.encode_prompt(text, chat=chat)
+        budget = _budget(loaded, prompt_ids, max_new_tokens)
+        rows.append(Row(prompt_ids, goal, compiled, budget, sampling.generator(i), compile_s))
+    if stream:
+        return _stream(loaded, rows, sampling, is_batch=is_batch, return_result=return_result)
+    for _ in run(loaded, rows, sampling) if rows else ():
+        pass
+    return _finished(rows, is_batch=is_batch, return_result=return_result)
+
+
+def _one_each(name: str, spec: Any, prompts: list[str], is_batch: bool) -> list[Any]:
+    """The schema or regex of each prompt."""
+    if not isinstance(spec, (list, tuple)):
+        return [spec] * len(prompts)
+    if not is_batch:
+        raise ValueError(f"a list of {name} needs a list of prompts")
+    if len(spec) != len(prompts):
+        raise ValueError(f"{len(prompts)} prompts, but {len(spec)} {name}: pass one for all, or one each")
+    return list(spec)
+
+
+def _compile(spec: Any, vocab: Vocabulary, options: SchemaOptions | None) -> tuple[Target, CompiledGrammar]:
+    goal = target(spec)
+    return goal, _compiled_schema(json.dumps(goal.schema), vocab, options)
+
+
+def _compile_regex(pattern: str, vocab: Vocabulary) -> tuple[Target, CompiledGrammar]:
+    return Target(True, str), _compiled_regex(pattern, vocab)
+
+
+# Grammars fill with masks as they are used: the same schema again finds them all.
+@lru_cache(maxsize=64)
+def _compiled_schema(schema_text: str, vocab: Vocabulary, options: SchemaOptions | None) -> CompiledGrammar:
+    return compile_schema(json.loads(schema_text), vocab, options=options)
+
+
+@lru_cache(maxsize=64)
+def _compiled_regex(pattern: str, vocab: Vocabulary) -> CompiledGrammar:
+    return compile_regex(pattern, vocab)
+
+
+def _budget(model: LoadedModel, prompt_ids: list[int], max_new_tokens: int) -> int:
+    """Tokens of text that fit the caller's limit and the model's context."""
+    if model.max_tokens is None:
+        return max_new_tokens
+    room = model.max_tokens - len(prompt_ids)
+    if room < 1:
+        raise ValueError(f"the prompt has {len(prompt_ids)} tokens, the model's context holds {model.max_tokens}")
+    return min(max_new_tokens, room)
+
+
+def _finished(rows: list[Row], *, is_batch: bool, return_result: bool) -> Any:
+    """The values or results of finished rows. Raises `Truncated` if one is not finished, with the results of all."""
+    results = [row.result(row.parse()) for row in rows]
+    cut = [i for i, row in enumerate(rows) if row.finish == "truncated"]
+    if cut:
+        which = f" (prompt {cut[0]} of {len(rows)})" if is_batch else ""
+        raise Truncated(
+            f"{rows[cut[0]].budget} tokens cannot hold a valid text{which}",
+            partial=results[cut[0]].text,
+            result=results if is_batch else results[0],
+            advice="raise max_new_tokens, or shorten the prompt if the model's context is full",
+        )
+    values = results if return_result else [result.value for result in results]
+    return values if is_batch else values[0]
+
+
+def _stream(
+    model: LoadedModel, rows: list[Row], sampling: Sampling, *, is_batch: bool, return_result: bool
+) -> Iterator[Any]:
+    """Growing values whenever one has grown, then the finished ones."""
+    shown: list[Any] | None = None
+    for _ in run(model, rows, sampling) if rows else ():
+        values = [_growing(row) for row in rows]
+        if values == shown and not return_result:
+            continue
+        shown = values
+        out = [row.result(value) for row, value in zip(rows, values, strict=True)] if return_result else values
+        yield out if is_batch else out[0]
+    yield _finished(rows, is_batch=is_batch, return_result=return_result)
+
+
+def _growing(row: Row) -> Any:
+    """What an unfinished row already says, None if nothing."""
+    text = row.text()
+    if row.target.parse is str:
+        return text
+    value = partial_value(text, finished=row.finish not in (None, "truncated"))
+    return None if value is NOTHING else value

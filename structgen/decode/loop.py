@@ -1,0 +1,101 @@
+"""The decoding loop: masks → forward → choose → accept, for a batch of rows that shrinks as rows finish.
+
+Prompts of different lengths are padded on the left; the key-value cache is the model's own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from structgen.decode.models import LoadedModel
+from structgen.decode.row import Row
+from structgen.decode.sampling import Sampling, choose
+from structgen_kernels.bitmask import apply_bitmask
+
+
+def run(model: LoadedModel, rows: list[Row], sampling: Sampling) -> Iterator[None]:
+    """Decodes all rows to their ends; yields after every step, when each unfinished row has one more token."""
+    bitmask = np.zeros((len(rows), model.vocab.num_words), dtype=np.int32)
+    forward = _Forward(model, [row.prompt_ids for row in rows])
+    active = rows
+    while True:
+        going = [i for i, row in enumerate(active) if row.finish is None and row.fill_mask(bitmask, i)]
+        if not going:
+            return
+        if len(going) < len(active):
+            forward.keep(going)
+            bitmask = bitmask[going]
+            active = [active[i] for i in going]
+        with torch.inference_mode():
+            started = time.perf_counter()
+            logits = forward([row.token_ids[-1] if row.token_ids else None for row in active])
+            forward_s = time.perf_counter() - started
+            _choose_all(active, logits, bitmask, sampling)
+        for row in active:
+            row.num_forward_passes += 1
+            row.forward_s += forward_s
+        yield
+
+
+def _choose_all(rows: list[Row], logits: Any, bitmask: Any, sampling: Sampling) -> None:
+    """One token for each row out of logits [rows, V]."""
+    raw_normaliser = torch.logsumexp(logits, -1)
+    masked = logits.clone()
+    apply_bitmask(masked, bitmask)
+    for i, row in enumerate(rows):
+        token, logprob = choose(masked[i], sampling, row.generator)
+        if not row.accept(token):
+            row.fill_closing_mask(bitmask, i)
+            closing = logits[i : i + 1].clone()
+            apply_bitmask(closing, bitmask[i : i + 1])
+            token, logprob = choose(closing[0], sampling, row.generator)
+            accepted = row.accept(token)
+            assert accepted, "the closing mask allowed a token after which no ending fits"
+        row.logprobs.append(logprob)
+        row.raw_logprobs.append(float(logits[i, token] - raw_normaliser[i]))
+
+
+class _Forward:
+    """The model's forward pass over a batch, one new token a row, with its cache."""
+
+    def __init__(self, model: LoadedModel, prompts: list[list[int]]) -> None:
+        self.model = model
+        self.device = model.model.device
+        width = max(map(len, prompts))
+        pad = model.pad_token_id
+        self.prompts = torch.tensor([[pad] * (width - len(ids)) + ids for ids in prompts], device=self.device)
+        self.attention = torch.tensor(
+            [[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts], device=self.device
+        )
+        self.cache: Any = None
+
+    def __call__(self, last_tokens: list[int | None]) -> Any:
+        """Logits [rows, V] in float32 of the next token; the first call reads the prompts."""
+        if self.cache is None:
+            input_ids = self.prompts
+            positions = (self.attention.cumsum(-1) - 1).clamp(min=0)
+        else:
+            input_ids = torch.tensor([[token] for token in last_tokens], device=self.device)
+            self.attention = torch.nn.functional.pad(self.attention, (0, 1), value=1)
+            positions = self.attention.sum(-1, keepdim=True) - 1
+        arguments: dict[str, Any] = {"attention_mask": self.attention, "past_key_values": self.cache, "use_cache": True}
+        if "position_ids" in self.model.forward_arguments:
+            arguments["position_ids"] = positions
+        if "logits_to_keep" in self.model.forward_arguments:
+            arguments["logits_to_keep"] = 1
+        output = self.model.model(input_ids=input_ids, **arguments)
+        self.cache = output.past_key_values
+        return output.logits[:, -1, :].float()
+
+    def keep(self, rows: list[int]) -> None:
+        """Goes on with these rows only."""
+        index = torch.tensor(rows, device=self.device)
+        self.prompts = self.prompts[index]
+        self.attention = self.attention[index]
+        if self.cache is not None:
+            self.cache.batch_select_indices(index)

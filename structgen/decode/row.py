@@ -1,0 +1,155 @@
+"""A row: one prompt on its way to a finished text.
+
+Owns the matcher, the token budget and the decision which mask applies at a step. Knows nothing of models and tensors
+other than its own row of the bitmask.
+
+The budget law: once the text can be ended within the budget, it stays so. Each step leaves `remaining` tokens, and
+`matcher.closing_tokens` bounds what an ending takes (end-of-text counted, which itself needs no place in the budget).
+While there is ample room the plain mask applies, and a token after which no ending fits is taken back and drawn again
+from the closing mask: drawing, rejecting and drawing again from the rest is the same distribution as masking at once.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from structgen.decode.result import Finish, Result, Stats
+from structgen.decode.targets import Target
+
+if TYPE_CHECKING:
+    from structgen.compiler import CompiledGrammar
+    from structgen.matcher import Matcher
+
+CLOSING_MARGIN = 8
+"""With this many tokens to spare or fewer, the closing mask applies from the start of a step."""
+
+
+@dataclass(eq=False)
+class Row:
+    """Running state of one prompt. `generator` draws its tokens; `compile_s` is what its grammar took."""
+
+    prompt_ids: list[int]
+    target: Target
+    grammar: CompiledGrammar
+    budget: int
+    generator: Any
+    compile_s: float = 0.0
+
+    token_ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    raw_logprobs: list[float] = field(default_factory=list)
+    finish: Finish | None = None
+    num_forward_passes: int = 0
+    num_closing_masks: int = 0
+    forward_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._matcher: Matcher = self.grammar.matcher()
+        self._eos = frozenset(self.grammar.vocab.eos_token_ids)
+        self._not_eos = _words_without(self._eos, self.grammar.vocab.num_words)
+        self._started = time.perf_counter()
+        self._ended: float | None = None
+        self._mask_s: list[float] = []
+        self._closing = self._matcher.closing_tokens(self.remaining + 1)
+
+    @property
+    def remaining(self) -> int:
+        """Tokens of text that still fit."""
+        return self.budget - len(self.token_ids)
+
+    def fill_mask(self, bitmask: Any, index: int) -> bool:
+        """Writes this step's mask into row `index` of bitmask. False if there is nothing left to ask the model."""
+        if self.remaining == 0:
+            return self._end("budget" if self._matcher.is_accepting() else "truncated")
+        started = time.perf_counter()
+        if self._closing is None or self.remaining + 1 - self._closing > CLOSING_MARGIN:
+            self._matcher.fill_next_token_bitmask(bitmask, index)
+        elif not self._fill_closing(bitmask, index):
+            self._closing = None
+            self._matcher.fill_next_token_bitmask(bitmask, index)
+        self._mask_s.append(time.perf_counter() - started)
+        if not (bitmask[index] & self._not_eos).any():
+            return self._end("complete")
+        return True
+
+    def accept(self, token: int) -> bool:
+        """Appends a token drawn under the mask of this step. False: no ending would fit after it, draw again.
+
+        The caller then draws from `fill_closing_mask`, whose tokens are all accepted.
+        """
+        accepted = self._matcher.accept_token(token)
+        assert accepted, "mask and commit disagree"
+        if token in self._eos:
+            self.token_ids.append(token)
+            self._end("eos")
+            return True
+        if self._closing is not None:
+            closing = self._matcher.closing_tokens(self.remaining)
+            if closing is None:
+                self._matcher.rollback(1)
+                return False
+            self._closing = closing
+        else:
+            self._closing = self._matcher.closing_tokens(self.remaining)
+        self.token_ids.append(token)
+        return True
+
+    def fill_closing_mask(self, bitmask: Any, index: int) -> None:
+        """Writes the mask of the tokens after which an ending still fits, after `accept` said False."""
+        if not self._fill_closing(bitmask, index):
+            self._closing = None
+            self._matcher.fill_next_token_bitmask(bitmask, index)
+
+    def _fill_closing(self, bitmask: Any, index: int) -> bool:
+        self.num_closing_masks += 1
+        return bool(self._matcher.fill_closing_bitmask(bitmask, index, self.remaining + 1))
+
+    def _end(self, finish: Finish) -> bool:
+        self.finish = finish
+        self._ended = time.perf_counter()
+        return False
+
+    def text(self) -> str:
+        """The text so far; an unfinished character at its end is left out."""
+        data = self.grammar.vocab.decode(self.token_ids)
+        return data.decode("utf-8", errors="strict" if self.finish not in (None, "truncated") else "ignore")
+
+    def parse(self) -> Any:
+        """The caller's value of the finished text; None for a truncated one."""
+        return None if self.finish == "truncated" else self.target.parse(self.text())
+
+    def result(self, value: Any) -> Result:
+        """The result so far, with this value."""
+        ended = time.perf_counter() if self._ended is None else self._ended
+        mask_us = [1e6 * each for each in self._mask_s] or [0.0]
+        return Result(
+            value=value,
+            text=self.text(),
+            token_ids=list(self.token_ids),
+            logprobs=list(self.logprobs),
+            raw_logprobs=list(self.raw_logprobs),
+            finish=self.finish,
+            stats=Stats(
+                num_prompt_tokens=len(self.prompt_ids),
+                num_tokens=len(self.token_ids),
+                num_forward_passes=self.num_forward_passes,
+                num_closing_masks=self.num_closing_masks,
+                compile_s=self.compile_s,
+                forward_s=self.forward_s,
+                total_s=self.compile_s + ended - self._started,
+                mask_us=sum(mask_us) / len(mask_us),
+                max_mask_us=max(mask_us),
+            ),
+        )
+
+
+def _words_without(token_ids: frozenset[int], num_words: int) -> Any:
+    """int32 [words] with every bit set except those of `token_ids`."""
+    words = np.full(num_words, -1, dtype=np.int32)
+    for token in token_ids:
+        words[token // 32] &= ~np.int32(np.uint32(1 << (token % 32)).view(np.int32))
+    return words

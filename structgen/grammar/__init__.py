@@ -1,0 +1,1 @@
+"""Front ends: text of grammars and regular expressions, compiled to `structgen.ir` and languages."""

@@ -1,0 +1,1 @@
+"""Adapters for other libraries, one module each, imported by name: nothing is loaded here."""

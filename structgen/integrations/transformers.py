@@ -1,0 +1,133 @@
+"""`StructgenLogitsProcessor`: structgen inside `model.generate` of transformers.
+
+State is kept by prefix, never by the order of calls: beams are reordered, assisted decoding goes back and forth, and a
+processor may be used again. A row of `input_ids` that is no row seen before and one token more is a new prompt.
+
+    processor = StructgenLogitsProcessor(structgen.compile_schema(schema, vocab))
+    model.generate(**tokenizer(prompt, return_tensors="pt"), logits_processor=[processor], max_new_tokens=200)
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import LogitsProcessor
+
+from structgen.compiler import CompiledGrammar
+from structgen.decode.row import CLOSING_MARGIN
+from structgen.matcher import Matcher
+from structgen_kernels.bitmask import apply_bitmask
+
+MAX_PREFIXES = 8_192
+"""Prefixes remembered; the longest unused go first. One step of a batch uses two a row."""
+
+
+class StructgenLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
+    """Sets the score of every token that the grammar forbids to -inf.
+
+    `grammars` is one compiled grammar for all prompts of a batch, or one for each (beams of a prompt stand together, as
+    transformers lays them out). With `max_new_tokens`, the number given to `generate`, the mask narrows near the end so
+    that the text closes in time. `prompt_length` is the padded width of the prompts. Without it prompts are told apart
+    by themselves, which fails in one case: a prompt that is an earlier row and exactly one token more.
+
+    A row that left the grammar (transformers fills up beams with forbidden tokens where fewer are allowed) or that has
+    ended may only end.
+    """
+
+    def __init__(
+        self,
+        grammars: CompiledGrammar | Sequence[CompiledGrammar],
+        *,
+        max_new_tokens: int | None = None,
+        prompt_length: int | None = None,
+    ) -> None:
+        self.grammars = [grammars] if isinstance(grammars, CompiledGrammar) else list(grammars)
+        self.max_new_tokens = max_new_tokens
+        self.prompt_length = prompt_length
+        self._prefixes = _Prefixes()
+        if not self.grammars:
+            raise ValueError("no grammar given")
+        self._width = max(grammar.vocab.num_words for grammar in self.grammars)
+
+    def reset(self) -> None:
+        """Forgets every prefix: the next rows are prompts."""
+        self._prefixes = _Prefixes()
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        """Scores [rows, V] with -inf where the grammar of the row forbids the token after input_ids [rows, length]."""
+        ids = input_ids.cpu().numpy().astype(np.int64)
+        if len(ids) % len(self.grammars):
+            raise ValueError(f"{len(ids)} rows cannot be shared out to {len(self.grammars)} grammars")
+        rows_each = len(ids) // len(self.grammars)
+        bitmask = np.zeros((len(ids), self._width), dtype=np.int32)
+        for i, row in enumerate(ids):
+            which = i // rows_each
+            self._fill(bitmask, i, self.grammars[which], self._matcher(which, row))
+        masked = scores.clone()
+        apply_bitmask(masked, torch.from_numpy(bitmask))
+        return masked
+
+    def _fill(self, bitmask: Any, index: int, grammar: CompiledGrammar, matcher: Matcher | None) -> None:
+        if matcher is None or matcher.is_terminated():
+            for token in grammar.vocab.eos_token_ids:
+                bitmask[index, token // 32] |= np.uint32(1 << (token % 32)).astype(np.int32)
+            return
+        if self.max_new_tokens is not None:
+            remaining = self.max_new_tokens - matcher.num_tokens
+            closing = matcher.closing_tokens(remaining)
+            near = closing is not None and remaining - closing <= CLOSING_MARGIN
+            if near and matcher.fill_closing_bitmask(bitmask, index, remaining):
+                return
+        matcher.fill_next_token_bitmask(bitmask, index)
+
+    def _matcher(self, which: int, row: Any) -> Matcher | None:
+        """The matcher after this row; None if the row left the grammar."""
+        if self._prefixes.has(which, row):
+            return self._prefixes.get(which, row)
+        if len(row) > (self.prompt_length or 0) and self._prefixes.has(which, row[:-1]):
+            matcher = _after(self._prefixes.get(which, row[:-1]), row[-1:])
+        else:
+            start = len(row) if self.prompt_length is None else min(self.prompt_length, len(row))
+            matcher = _after(self.grammars[which].matcher(), row[start:])
+        self._prefixes.put(which, row, matcher)
+        return matcher
+
+
+def _after(matcher: Matcher | None, token_ids: Any) -> Matcher | None:
+    """A matcher of its own after these tokens; None if they leave the grammar. After the end, padding stays ended."""
+    if matcher is None:
+        return None
+    fork = matcher.fork()
+    for token in token_ids:
+        if not fork.is_terminated() and not fork.accept_token(int(token)):
+            return None
+    return fork
+
+
+class _Prefixes:
+    """Matchers by (grammar, token ids), under 16-byte digests; the least recently used are dropped."""
+
+    def __init__(self) -> None:
+        self._matchers: OrderedDict[bytes, Matcher | None] = OrderedDict()
+
+    def has(self, which: int, row: Any) -> bool:
+        return self._key(which, row) in self._matchers
+
+    def get(self, which: int, row: Any) -> Matcher | None:
+        key = self._key(which, row)
+        self._matchers.move_to_end(key)
+        return self._matchers[key]
+
+    def put(self, which: int, row: Any, matcher: Matcher | None) -> None:
+        self._matchers[self._key(which, row)] = matcher
+        if len(self._matchers) > MAX_PREFIXES:
+            self._matchers.popitem(last=False)
+
+    @staticmethod
+    def _key(which: int, row: Any) -> bytes:
+        return blake2b(row.tobytes(), digest_size=16, salt=which.to_bytes(8, "little")).digest()

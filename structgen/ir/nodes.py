@@ -1,0 +1,216 @@
+"""The one formalism all front ends compile to: regular structure over bytes, plus calls of (possibly recursive) rules.
+
+Nodes are frozen and compared by value, except `Rule` and `Lazy`, which are compared by identity: they are the places
+where graphs are tied and where work is put off until a parser first gets there. A node describes a set of byte
+strings. Text over code points (JSON strings, patterns) is a `Text` leaf that holds a regular language over code points
+and the encoding it is written in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal as OneOf, TypeAlias, Union
+
+if TYPE_CHECKING:
+    from structgen.automata.regular import Language
+
+Node: TypeAlias = Union["Bytes", "Literal", "Seq", "Alt", "Star", "Repeat", "Choice", "Call", "Lazy", "Text"]
+Encoding: TypeAlias = OneOf["json", "json-canonical", "utf-8"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """One byte out of a set, given as a 256-bit integer (bit b set: byte b is in it)."""
+
+    mask: int
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """Exactly these bytes, at least one."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Seq:
+    """The parts, one after the other; no parts: the empty string."""
+
+    parts: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Alt:
+    """Any one of the parts; no parts: nothing at all."""
+
+    parts: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Star:
+    """Any number of bodies, also none. The body must not match the empty string."""
+
+    body: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """At least `min` and at most `max` bodies (None: no upper limit), kept as a counter and not as copies.
+
+    The body must not match the empty string, and must not contain another counter except inside a `Call`.
+    """
+
+    body: Node
+    min: int
+    max: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of many literals, each followed by its own continuation; shared as a trie, so 100,000 literals are fine."""
+
+    branches: tuple[tuple[bytes, Node], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A rule, entered with a stack frame of its own (recursion is allowed)."""
+
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text whose *decoded* form is in a regular language over code points, as it is spelled in an encoding.
+
+    "json": what stands between the quotes of a JSON string, with every legal escape of each character;
+    "json-canonical": the same with only the escapes JSON requires, as `json.dumps(…, ensure_ascii=False)` writes them;
+    "utf-8": the raw text. The quotes are not part of it.
+    """
+
+    language: Language
+    encoding: Encoding
+
+
+class Lazy:
+    """A node that is computed when it is first reached. Used twice with the same continuation it is emitted once."""
+
+    __slots__ = ("_node", "_thunk")
+
+    def __init__(self, thunk: Callable[[], Node]) -> None:
+        self._thunk: Callable[[], Node] | None = thunk
+        self._node: Node | None = None
+
+    def force(self) -> Node:
+        """The node. Computed once."""
+        if self._node is None:
+            thunk = self._thunk
+            assert thunk is not None
+            self._node = thunk()
+            self._thunk = None
+        return self._node
+
+
+class Rule:
+    """A named, possibly recursive rule. `key` (hashable) lets equal rules of different grammars be one and the same.
+
+    `nullable` says whether the rule matches the empty string; the front end must say so, because bodies are lazy.
+    """
+
+    __slots__ = ("_body", "key", "name", "nullable")
+
+    def __init__(self, name: str, thunk: Callable[[], Node], *, key: object = None, nullable: bool = False) -> None:
+        self.name = name
+        self.key = key
+        self.nullable = nullable
+        self._body = Lazy(thunk)
+
+    def body(self) -> Node:
+        """The rule's body. Computed once."""
+        return self._body.force()
+
+    def __repr__(self) -> str:
+        return f"Rule({self.name})"
+
+
+EMPTY = Seq(())
+NEVER = Alt(())
+
+
+def byte_set(values: Iterable[int]) -> Bytes:
+    """One byte out of `values`."""
+    mask = 0
+    for value in values:
+        mask |= 1 << value
+    return Bytes(mask)
+
+
+def byte_range(low: int, high: int) -> Bytes:
+    """One byte from low to high, both included."""
+    return Bytes((1 << (high + 1)) - (1 << low))
+
+
+def literal(data: bytes | str) -> Node:
+    """Exactly this text (UTF-8); the empty text is `EMPTY`."""
+    raw = data.encode() if isinstance(data, str) else data
+    return Literal(raw) if raw else EMPTY
+
+
+def seq(*parts: Node) -> Node:
+    """Concatenation: flattened, neighbouring literals joined, `NEVER` absorbing."""
+    flat: list[Node] = []
+    for part in parts:
+        for piece in part.parts if isinstance(part, Seq) else (part,):
+            if piece == NEVER:
+                return NEVER
+            if isinstance(piece, Literal) and flat and isinstance(flat[-1], Literal):
+                flat[-1] = Literal(flat[-1].data + piece.data)
+            else:
+                flat.append(piece)
+    return flat[0] if len(flat) == 1 else Seq(tuple(flat))
+
+
+def alt(*parts: Node) -> Node:
+    """Union: flattened, duplicates dropped, byte sets joined."""
+    flat: dict[Node, None] = {}
+    mask = 0
+    for part in parts:
+        for piece in part.parts if isinstance(part, Alt) else (part,):
+            if isinstance(piece, Bytes):
+                mask |= piece.mask
+            else:
+                flat[piece] = None
+    if mask:
+        flat[Bytes(mask)] = None
+    return next(iter(flat)) if len(flat) == 1 else Alt(tuple(flat))
+
+
+def optional(node: Node) -> Node:
+    """The node or nothing."""
+    return alt(node, EMPTY)
+
+
+def repeat(body: Node, min: int = 0, max: int | None = None) -> Node:
+    """Between `min` and `max` bodies; the small and unbounded cases become plain structure."""
+    if max is not None and max < min:
+        return NEVER
+    if max == 0:
+        return EMPTY
+    if (min, max) == (1, 1):
+        return body
+    if (min, max) == (0, 1):
+        return optional(body)
+    if max is None and min <= 1:
+        return Star(body) if min == 0 else seq(body, Star(body))
+    return Repeat(body, min, max)
+
+
+def choice(branches: Iterable[tuple[bytes, Node]]) -> Node:
+    """One of the literals with its continuation; impossible continuations are dropped."""
+    kept = tuple((data, node) for data, node in branches if node != NEVER)
+    if not kept:
+        return NEVER
+    if len(kept) == 1:
+        return seq(literal(kept[0][0]), kept[0][1])
+    return Choice(kept)

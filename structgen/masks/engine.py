@@ -1,0 +1,229 @@
+"""One generation of the engine: the tables of an arena for one vocabulary, its network, and the calls into the kernels.
+
+States are ints of this generation. All grammars of a vocabulary share it, and with it every terminal, state and mask
+row they have in common. When a table is full the generation is retired and its memory given back; who holds states
+of it starts again in the next one (see `structgen.compiler`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from structgen_kernels import arena as k
+from structgen_kernels import machine, store
+from structgen_kernels.arena import Arena
+
+from structgen.automata.network import ArenaFull, Network
+from structgen.errors import BudgetExceeded
+from structgen.ir import Node
+from structgen.types import Limits
+from structgen.vocab import Vocabulary
+
+WIDE_TOKENS = 512  # an entry with fewer tokens is a list of ids, 4 bytes each; with more it is a bit row
+COUNTER_SLACK = 64  # constants a counter may be compared with (see `network`)
+
+Mask = npt.NDArray[np.uint32]  # [rows, words]
+
+
+def _power_of_two(n: int) -> int:
+    return 1 << max(n - 1, 1).bit_length()
+
+
+def _capacities(vocab: Vocabulary, limits: Limits) -> dict[int, int]:
+    states, trie = limits.max_states, vocab.trie
+    rows = max(limits.max_row_bytes // (4 * vocab.num_words), 16)
+    nodes = 4 * len(trie.nodes) + (1 << 20)
+    tokens = 4 * len(trie.tokens) + (1 << 21)
+    return {
+        k.NET: limits.max_instructions,
+        k.SWITCH: limits.max_instructions,
+        k.CLASSES: 1 << 16,
+        k.RULES: 1 << 18,
+        k.STATES: states,
+        k.ALLOWED: states,
+        k.LOOPS: states,
+        k.TRANS: states,
+        k.ITEMS: 16 * states,
+        k.ACTIVE: 32 * states,
+        k.CALLS: 16 * states,
+        k.STATE_TABLE: _power_of_two(2 * states),
+        k.KERNEL: 1 << 18,
+        k.WORK: 1 << 19,
+        k.SEEN: 1 << 20,
+        k.NODES: nodes,
+        k.BELOW: nodes,
+        k.NODE_TOKENS: tokens,
+        k.TRIES: 1 << 16,
+        k.TRIE_TABLE: 1 << 17,
+        k.ROOTS: 256,
+        k.TOKEN_START: len(trie.token_start),
+        k.TOKEN_DATA: max(len(trie.token_data), 1),
+        k.ENTRIES: 4 * states,
+        k.ENTRY_TABLE: _power_of_two(8 * states),
+        k.POOL: 64 * states + 4 * len(trie.tokens),
+        k.ROWS: rows,
+        k.ROW_OWNER: rows,
+        k.PARTS: 16 * states,
+        k.EXITS: len(trie.nodes) + (1 << 20),
+        k.RANGES: max(len(trie.tokens), 1) + 1,
+        k.STACK: vocab.max_token_bytes + 2,
+        k.FRAMES: vocab.max_token_bytes + 2,
+        k.CURSORS: 2 * len(trie.nodes) + 1024,
+        k.PENDING: 1 << 16,
+        k.NEEDS: 1 << 12,
+    }
+
+
+def _members(words: npt.NDArray[np.uint64]) -> bytes:
+    return np.flatnonzero(np.unpackbits(words.view(np.uint8), bitorder="little")).astype(np.uint8).tobytes()
+
+
+class Engine:
+    """States, transitions and masks of one generation. Thread-safe: one lock around every kernel call."""
+
+    def __init__(self, vocab: Vocabulary, limits: Limits) -> None:
+        self.vocab = vocab
+        self.limits = limits
+        self.lock = threading.Lock()
+        self.arena = Arena(_capacities(vocab, limits), num_words=vocab.num_words)
+        self.header = self.arena.header
+        self.retired = False
+        self._ends = np.array(vocab.eos_token_ids, np.int32)
+        self._byte_out = np.zeros(1, np.int64)
+        self.header[k.WIDE] = WIDE_TOKENS
+        self.header[k.ARG_CAP] = vocab.max_token_bytes + COUNTER_SLACK
+        self._load_trie()
+        self.network = Network(self.arena)
+
+    def _load_trie(self) -> None:
+        trie, tables, header = self.vocab.trie, self.arena.tables, self.header
+        num_nodes = len(trie.nodes) - 1
+        for table, data in (
+            (k.NODES, trie.nodes),
+            (k.BELOW, trie.below),
+            (k.NODE_TOKENS, trie.tokens),
+            (k.ROOTS, trie.root),
+            (k.TOKEN_START, trie.token_start),
+            (k.TOKEN_DATA, trie.token_data),
+        ):
+            tables[table][: len(data)] = data
+            header[k.COUNT + table] = len(data)
+        tables[k.TRIES][k.VOCABULARY] = (0, num_nodes, 0, -1, 0, 0)
+        header[k.COUNT + k.TRIES] = 1
+
+    def retire(self) -> None:
+        """Give the memory back. Every later call raises `ArenaFull`."""
+        with self.lock:
+            self.retired = True
+            self.arena.tables.clear()
+
+    def _run(self, kernel: Callable[..., int], *args: Any) -> int:
+        with self.lock:
+            if self.retired:
+                raise ArenaFull(k.STATES)
+            result = kernel(self.header, *args)
+            while result < 0:
+                self._serve(result)
+                result = kernel(self.header, *args)
+            return result
+
+    def _serve(self, status: int) -> None:
+        """Do what a kernel stopped for."""
+        if status == k.LAZY_PC:
+            self.network.expand_needed()
+        elif status == k.BUDGET:
+            self.header[k.WALK_ENTRY] = -1
+            raise BudgetExceeded(
+                f"a mask visits more than {self.limits.max_mask_steps} trie nodes", advice="raise Limits.max_mask_steps"
+            )
+        else:
+            raise ArenaFull(int(self.header[k.FULL_TABLE]))
+
+    def add(self, root: Node) -> int:
+        """The rule of a grammar's root."""
+        with self.lock:
+            if self.retired:
+                raise ArenaFull(k.RULES)
+            return self.network.root(root)
+
+    def start(self, rule: int) -> int:
+        """The state at the start of a text."""
+        return self._run(machine.start_state, rule)
+
+    def advance(self, state: int, token: int) -> int:
+        """The state after a token's bytes; 0: dead."""
+        return self._run(machine.advance_token, state, token)
+
+    def advance_bytes(self, state: int, data: bytes) -> int:
+        """The state after some bytes; 0: dead."""
+        return self._run(machine.advance_bytes, state, np.frombuffer(bytearray(data), np.uint8))
+
+    def advance_each(self, state: int, tokens: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        """The states after each of some tokens; 0: dead."""
+        out = np.zeros(len(tokens), np.int32)
+        self._run(machine.advance_each, state, tokens, out)
+        return out
+
+    def goto(self, origin: int, rule: int) -> int:
+        """The state after a rule that was called in `origin` is complete."""
+        return self._run(machine.goto, origin, rule)
+
+    def fill(self, state: int, out: Mask, index: int) -> None:
+        """Write the mask of a state into row `index` of uint32[rows, at least num_words]."""
+        if self.limits.max_mask_steps is not None:
+            self.header[k.STEPS_LEFT] = self.limits.max_mask_steps
+        self._run(store.fill_mask, state, out, index, self._ends)
+
+    def accepts(self, state: int) -> bool:
+        """Whether the text may end here."""
+        return self._run(machine.accepts, state) != 0
+
+    def allowed_bytes(self, state: int) -> bytes:
+        """The bytes that lead anywhere from a state, ascending."""
+        with self.lock:
+            if self.retired:
+                raise ArenaFull(k.STATES)
+            return _members(self.arena.tables[k.ALLOWED][state])
+
+    def expand(self, pc: int) -> None:
+        """Expand a LAZY instruction."""
+        with self.lock:
+            if self.retired:
+                raise ArenaFull(k.NET)
+            self.arena.tables[k.NEEDS][0] = pc
+            self.header[k.NUM_NEEDS] = 1
+            self.network.expand_needed()
+
+    def class_bytes(self, byte_class: int) -> bytes:
+        """The bytes of a byte class, ascending."""
+        return _members(self.arena.tables[k.CLASSES][byte_class])
+
+    def forced_bytes(self, state: int, limit: int) -> bytes:
+        """The bytes that must come next: as long as there is one choice and the text may not end, at most `limit`."""
+        out = bytearray()
+        while len(out) < limit:
+            self._run(machine.forced_byte, state, self._byte_out)
+            byte = int(self._byte_out[0])
+            if byte < 0:
+                break
+            out.append(byte)
+            state = self.advance_bytes(state, bytes((byte,)))
+        return bytes(out)
+
+    def statistics(self) -> dict[str, int]:
+        """Counts of what the tables hold, and of the work done."""
+        header, count = self.header, self.arena.count
+        return {
+            "states": count(k.STATES) - k.FIRST_STATE,
+            "instructions": count(k.NET),
+            "entries": count(k.ENTRIES),
+            "rows": count(k.ROWS),
+            "tries": count(k.TRIES),
+            "bytes": self.arena.used_bytes(),
+            "trie_nodes_visited": int(header[k.VISITED]),
+            "rows_evicted": int(header[k.EVICTED]),
+        }

@@ -1,0 +1,5 @@
+"""Matchers: see `structgen.matcher.matcher`."""
+
+from structgen.matcher.matcher import Matcher
+
+__all__ = ["Matcher"]

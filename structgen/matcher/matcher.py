@@ -1,0 +1,229 @@
+"""The matcher: one text in the making under one compiled grammar.
+
+Its whole state is an int of the engine; a fork copies that int and the history, a rollback pops it. A failed call leaves
+the matcher as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from structgen.automata.network import ArenaFull
+from structgen.errors import MatcherError
+from structgen.masks.engine import Engine
+from structgen.matcher.closing import Closing
+
+if TYPE_CHECKING:
+    from structgen.compiler import CompiledGrammar
+
+T = TypeVar("T")
+
+
+class Matcher:
+    """Follows a text token by token (or byte by byte) and says what may come next.
+
+    Not safe for use by several threads at once; the `CompiledGrammar` behind it is.
+    """
+
+    __slots__ = ("_bitmask", "_engine", "_eos", "_history", "_rows", "_state", "_steps", "_terminated", "grammar")
+
+    def __init__(self, grammar: CompiledGrammar) -> None:
+        self.grammar = grammar
+        binding = grammar.binding()
+        self._engine: Engine = binding.engine
+        self._state: int = binding.start
+        self._history: list[int] = []  # states before each step
+        self._steps: list[int | bytes] = []  # what was accepted: a token id, or bytes
+        self._eos = frozenset(grammar.vocab.eos_token_ids)
+        self._terminated = False
+        self._bitmask: Any = None
+        self._rows: Any = None
+
+    # ---- what may come next ------------------------------------------------------------------------------------
+
+    def fill_next_token_bitmask(self, bitmask: Any, index: int = 0) -> None:
+        """Write the allowed next tokens into row `index` of a bitmask.
+
+        Args:
+            bitmask: int32 numpy array or CPU torch tensor [rows, at least ceil(V / 32)], contiguous; bit t % 32 of word
+                t // 32 is 1 if token t is allowed. End-of-text tokens are allowed exactly where the text may end.
+            index: the row; every word of it is written, no other row is touched.
+
+        Raises:
+            MatcherError: the text has ended.
+            BudgetExceeded: a limit was reached.
+        """
+        if self._terminated:
+            raise MatcherError("the text has ended: no token may follow", advice="check is_terminated() first")
+        if bitmask is not self._bitmask:
+            self._rows = _as_rows(bitmask, self.grammar.vocab.num_words)
+            self._bitmask = bitmask
+        if not 0 <= index < len(self._rows):
+            raise IndexError(f"row {index} of a bitmask with {len(self._rows)} rows")
+        try:
+            self._engine.fill(self._state, self._rows, index)
+        except ArenaFull:
+            self._carry_over(lambda: self._engine.fill(self._state, self._rows, index))
+
+    def forced_bytes(self, limit: int = 4096) -> bytes:
+        """The bytes that must come next, because nothing else may (at most `limit`); empty where there is a choice."""
+        if self._terminated:
+            return b""
+        return self._try(lambda: self._engine.forced_bytes(self._state, limit))
+
+    def allowed_bytes(self) -> bytes:
+        """The bytes that may come next, ascending."""
+        return b"" if self._terminated else self._try(lambda: self._engine.allowed_bytes(self._state))
+
+    def is_accepting(self) -> bool:
+        """Whether the text may end here."""
+        return self._terminated or self._try(lambda: self._engine.accepts(self._state))
+
+    def is_terminated(self) -> bool:
+        """Whether an end-of-text token was accepted."""
+        return self._terminated
+
+    # ---- moving ------------------------------------------------------------------------------------------------
+
+    def accept_token(self, token_id: int) -> bool:
+        """Take a token. False, and nothing changes, if the mask does not allow it."""
+        if self._terminated:
+            return False
+        if token_id in self._eos:
+            if not self.is_accepting():
+                return False
+            self._terminated = True
+            self._push(self._state, token_id)
+            return True
+        try:
+            after = self._engine.advance(self._state, token_id)
+        except ArenaFull:
+            after = self._carry_over(lambda: self._engine.advance(self._state, token_id))
+        if after == 0:
+            return False
+        self._push(after, token_id)
+        return True
+
+    def accept_bytes(self, data: bytes) -> bool:
+        """Take bytes, as one step for `rollback`. False, and nothing changes, if they are not allowed."""
+        if self._terminated:
+            return False
+        if not data:
+            return True
+        after = self._try(lambda: self._engine.advance_bytes(self._state, data))
+        if after == 0:
+            return False
+        self._push(after, data)
+        return True
+
+    def rollback(self, num_steps: int = 1) -> None:
+        """Undo the last accepted tokens (or `accept_bytes` calls)."""
+        if not 0 <= num_steps <= len(self._steps):
+            raise MatcherError(f"cannot undo {num_steps} of {len(self._steps)} steps")
+        if num_steps:
+            self._state = self._history[-num_steps]
+            del self._history[-num_steps:], self._steps[-num_steps:]
+            self._terminated = False
+
+    def fork(self) -> Matcher:
+        """An independent matcher in the same state."""
+        other = Matcher.__new__(Matcher)
+        other.grammar, other._engine, other._state = self.grammar, self._engine, self._state
+        other._history, other._steps = self._history.copy(), self._steps.copy()
+        other._eos, other._terminated = self._eos, self._terminated
+        other._bitmask = other._rows = None
+        return other
+
+    def reset(self) -> None:
+        """Back to the start of a text."""
+        self.rollback(len(self._steps))
+
+    @property
+    def num_tokens(self) -> int:
+        """Steps taken: accepted tokens and `accept_bytes` calls."""
+        return len(self._steps)
+
+    # ---- closing in time ---------------------------------------------------------------------------------------
+
+    def shortest_completion(self, limit: int = 1 << 16) -> bytes | None:
+        """A shortest byte string that completes the text, or None if it is longer than `limit` bytes."""
+        return self._try(lambda: Closing(self._engine).completion(self._state, limit))
+
+    def closing_tokens(self, limit: int = 1 << 16) -> int | None:
+        """Tokens that suffice to finish from here, the end-of-text token included; None if more than `limit`.
+
+        An upper bound: the canonical tokenisation of a shortest completion.
+        """
+        completion = self.shortest_completion(limit * self.grammar.vocab.max_token_bytes)
+        if completion is None:
+            return None
+        needed = len(self.grammar.vocab.encode(completion)) + 1
+        return needed if needed <= limit else None
+
+    def fill_closing_bitmask(self, bitmask: Any, index: int, budget: int) -> bool:
+        """Like `fill_next_token_bitmask`, narrowed to tokens after which the text can end within `budget` tokens.
+
+        The budget counts this token and the end-of-text token. False if no token is left (the row is then zero).
+        """
+        self.fill_next_token_bitmask(bitmask, index)
+        return self._try(lambda: self._narrow(self._rows[index], budget))
+
+    def _narrow(self, row: Any, budget: int) -> bool:
+        vocab, closing = self.grammar.vocab, Closing(self._engine)
+        allowed = np.flatnonzero(np.unpackbits(row.view(np.uint8), bitorder="little")).astype(np.int32)
+        text = allowed[~np.isin(allowed, np.fromiter(self._eos, np.int32, len(self._eos)))]
+        after = self._engine.advance_each(self._state, text)
+        row[:] = 0
+        kept: list[int] = [t for t in allowed.tolist() if t in self._eos] if budget >= 1 else []
+        for state in np.unique(after[after > 0]).tolist():
+            completion = closing.completion(state, budget * vocab.max_token_bytes)
+            if completion is not None and len(vocab.encode(completion)) + 2 <= budget:
+                kept += text[after == state].tolist()
+        for token in kept:
+            row[token >> 5] |= np.uint32(1 << (token & 31))
+        return bool(kept)
+
+    # ---- engine generations ------------------------------------------------------------------------------------
+
+    def _push(self, state: int, step: int | bytes) -> None:
+        self._history.append(self._state)
+        self._steps.append(step)
+        self._state = state
+
+    def _try(self, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        except ArenaFull:
+            return self._carry_over(call)
+
+    def _carry_over(self, call: Callable[[], T]) -> T:
+        """Start again in a new generation: replay what was accepted, then the call that found the old one full."""
+        try:
+            binding = self.grammar.rebind(self._engine)
+            self._engine, self._state = binding.engine, binding.start
+            history = []
+            for step in self._steps:
+                history.append(self._state)
+                if isinstance(step, bytes):
+                    self._state = self._engine.advance_bytes(self._state, step)
+                elif step not in self._eos:
+                    self._state = self._engine.advance(self._state, step)
+            self._history = history
+            return call()
+        except ArenaFull:
+            raise self.grammar.too_big() from None
+
+
+def _as_rows(bitmask: Any, num_words: int) -> Any:
+    """A uint32[rows, words] view of an int32 bitmask."""
+    array = bitmask if isinstance(bitmask, np.ndarray) else bitmask.numpy()
+    if array.ndim == 1:
+        array = array[None, :]
+    if array.dtype not in (np.int32, np.uint32) or array.ndim != 2 or not array.flags.c_contiguous:
+        raise MatcherError("a bitmask is a contiguous int32 array [rows, ceil(V / 32)]")
+    if array.shape[1] < num_words:
+        raise MatcherError(f"a bitmask row needs at least {num_words} words, this one has {array.shape[1]}")
+    return array.view(np.uint32)

@@ -1,0 +1,387 @@
+"""The executable specification: which texts an IR node describes, told slowly and readably.
+
+    accepts(root, data)         the text is in the language
+    viable(root, prefix)        some text in the language starts with the prefix
+    mask(root, prefix, tokens)  the tokens that keep it viable
+
+The engine's masks are tested against this. Method: Earley's algorithm (doi:10.1145/362007.362035), byte by byte, over
+items (rule, what is left of its body, column where it began). Left recursion, ambiguity and empty rules need no special
+care: a column is closed until nothing is new. What is left of a body is a linked list of frames; frames that can never
+be completed are not entered (`productive`, a least fixpoint), so every item is viable and a prefix is viable exactly if
+its column has items.
+
+Every `Lazy` and `Rule` that is reached is forced, and `productive` also looks behind calls: a node whose graph is
+infinite (an indentation that grows with the depth of recursion) is beyond this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias, Union
+
+from structgen.automata.regular import Language
+from structgen.ir import (
+    Alt,
+    Bytes,
+    Call,
+    Choice,
+    Encoding,
+    Lazy,
+    Literal,
+    Node,
+    Repeat,
+    Rule,
+    Seq,
+    Star,
+    Text,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """After `done` bodies of a repeat (counting stops at `min` where there is no maximum)."""
+
+    repeat: Repeat
+    done: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Spelling:
+    """In a text, where `partial` is the beginning of the spelling of one character."""
+
+    language: Language
+    encoding: Encoding
+    partial: bytes
+
+
+Frame: TypeAlias = Union[Node, _Counted, _Spelling]
+Rest: TypeAlias = "tuple[Frame, Rest] | None"
+_Item: TypeAlias = "tuple[Rule | None, Rest, _Column]"
+
+
+@dataclass(eq=False, slots=True)
+class _Column:
+    """The items at one byte offset. `waiting` maps a rule to the items behind its calls."""
+
+    items: dict[_Item, None] = field(default_factory=dict)
+    waiting: dict[Rule, list[_Item]] = field(default_factory=dict)
+    empty: set[Rule] = field(default_factory=set)
+    accepting: bool = False
+
+
+class Recognizer:
+    """Remembers what was learnt about one root: productive nodes, and the columns of prefixes."""
+
+    def __init__(self, root: Node) -> None:
+        self.root = root
+        self._productive: dict[int, bool] = {}
+        self._keep: list[object] = []  # Nodes whose `id` is a key above.
+        self._columns: dict[bytes, _Column] = {}
+
+    def accepts(self, data: bytes) -> bool:
+        """Whether this is a complete text of the language."""
+        return self._column(data).accepting
+
+    def viable(self, prefix: bytes) -> bool:
+        """Whether some text of the language starts so."""
+        column = self._column(prefix)
+        return bool(column.items)
+
+    def mask(self, prefix: bytes, tokens: Sequence[bytes]) -> set[int]:
+        """The ids of the tokens after which the text can still be completed. Empty tokens are never allowed."""
+        return {index for index, token in enumerate(tokens) if token and self.viable(prefix + token)}
+
+    def _column(self, data: bytes) -> _Column:
+        known = len(data)
+        while known and data[:known] not in self._columns:
+            known -= 1
+        column = self._columns.get(data[:known]) or self._start()
+        for end in range(known + 1, len(data) + 1):
+            column = self._step(column, data[end - 1])
+            self._columns[data[:end]] = column
+        return column
+
+    def _start(self) -> _Column:
+        column = _Column()
+        if self.productive(self.root):
+            self._close(column, [(None, (self.root, None), column)])
+        self._columns[b""] = column
+        return column
+
+    def _step(self, column: _Column, byte: int) -> _Column:
+        following = _Column()
+        moved = [
+            (rule, left, origin)
+            for rule, rest, origin in column.items
+            if rest is not None
+            for left in _consume(rest, byte)
+        ]
+        self._close(following, moved)
+        return following
+
+    def _close(self, column: _Column, pending: list[_Item]) -> None:
+        """Add the items and all that follows from them without reading a byte."""
+        while pending:
+            item = pending.pop()
+            if item in column.items:
+                continue
+            column.items[item] = None
+            rule, rest, origin = item
+            if rest is None:
+                if rule is None:
+                    column.accepting = True
+                    continue
+                if origin is column:
+                    column.empty.add(rule)
+                pending.extend(origin.waiting.get(rule, ()))
+            elif isinstance(rest[0], Call):
+                called = rest[0].rule
+                caller = (rule, rest[1], origin)
+                waiting = column.waiting.setdefault(called, [])
+                if not waiting:
+                    pending.append((called, (called.body(), None), column))
+                waiting.append(caller)
+                if called in column.empty:
+                    pending.append(caller)
+            else:
+                pending.extend((rule, left, origin) for left in self._expand(rest[0], rest[1]))
+
+    def _expand(self, frame: Frame, rest: Rest) -> Iterator[Rest]:
+        """The ways into a frame that take no byte; nothing for frames that wait for one."""
+        if isinstance(frame, Lazy):
+            yield (frame.force(), rest)
+        elif isinstance(frame, Seq):
+            for part in reversed(frame.parts):
+                rest = (part, rest)
+            yield rest
+        elif isinstance(frame, Alt):
+            for part in frame.parts:
+                if self.productive(part):
+                    yield (part, rest)
+        elif isinstance(frame, Choice):
+            for data, then in frame.branches:
+                if self.productive(then):
+                    yield (Literal(data), (then, rest)) if data else (then, rest)
+        elif isinstance(frame, Star):
+            yield rest
+            if self.productive(frame.body):
+                yield (frame.body, (frame, rest))
+        elif isinstance(frame, Repeat):
+            yield (_Counted(frame, 0), rest)
+        elif isinstance(frame, _Counted):
+            yield from self._count(frame, rest)
+        elif isinstance(frame, Text):
+            yield (_Spelling(frame.language, frame.encoding, b""), rest)
+        elif isinstance(frame, _Spelling) and not frame.partial and frame.language.nullable:
+            yield rest
+
+    def _count(self, frame: _Counted, rest: Rest) -> Iterator[Rest]:
+        repeat, done = frame.repeat, frame.done
+        if done >= repeat.min:
+            yield rest
+        if (repeat.max is None or done < repeat.max) and self.productive(repeat.body):
+            limit = repeat.min if repeat.max is None else repeat.max
+            yield (repeat.body, (_Counted(repeat, min(done + 1, limit)), rest))
+
+    def productive(self, node: Node) -> bool:
+        """Whether the node describes any text at all."""
+        known = self._productive.get(id(node))
+        if known is None:
+            self._solve(node)
+            known = self._productive[id(node)]
+        return known
+
+    def _solve(self, node: Node) -> None:
+        """Least fixpoint over the graph below a node: nothing is productive until it must be."""
+        graph: dict[int, Node] = {}
+        askers: dict[int, list[int]] = {}
+        pending = [node]
+        while pending:
+            here = pending.pop()
+            if id(here) in graph or id(here) in self._productive:
+                continue
+            graph[id(here)] = here
+            for child in _children(here):
+                self._keep.append(child)
+                askers.setdefault(id(child), []).append(id(here))
+                pending.append(child)
+        values = dict.fromkeys(graph, False)
+
+        def ask(child: Node) -> bool:
+            return self._productive.get(id(child), False) or values.get(id(child), False)
+
+        queue = list(reversed(graph))
+        while queue:
+            key = queue.pop(0)
+            if not values[key] and _some_text(graph[key], ask):
+                values[key] = True
+                queue.extend(askers.get(key, ()))
+        self._keep.extend(graph.values())
+        self._productive.update(values)
+
+
+def _children(node: Node) -> Iterable[Node]:
+    if isinstance(node, Lazy):
+        return (node.force(),)
+    if isinstance(node, Call):
+        return (node.rule.body(),)
+    if isinstance(node, (Seq, Alt)):
+        return node.parts
+    if isinstance(node, Choice):
+        return [then for _, then in node.branches]
+    if isinstance(node, (Star, Repeat)):
+        return (node.body,)
+    return ()
+
+
+def _some_text(node: Node, ask: Callable[[Node], bool]) -> bool:
+    """Whether a node describes any text, given which of its children do."""
+    if isinstance(node, Bytes):
+        return node.mask != 0
+    if isinstance(node, Text):
+        return not node.language.is_empty()
+    if isinstance(node, Repeat) and node.min == 0 or isinstance(node, Star):
+        return True
+    answers = [ask(child) for child in _children(node)]
+    return any(answers) if isinstance(node, (Alt, Choice)) else all(answers)
+
+
+def _consume(rest: tuple[Frame, Rest], byte: int) -> Iterator[Rest]:
+    """What is left after this byte, for each way to read it."""
+    frame, left = rest
+    if isinstance(frame, Bytes):
+        if frame.mask >> byte & 1:
+            yield left
+    elif isinstance(frame, Literal):
+        if frame.data[0] == byte:
+            yield (Literal(frame.data[1:]), left) if len(frame.data) > 1 else left
+    elif isinstance(frame, _Spelling):
+        partial = frame.partial + bytes((byte,))
+        whole, ranges = spelled(partial, frame.encoding)
+        if whole is not None:
+            following = frame.language.step(whole)
+            if not following.is_empty():
+                yield (_Spelling(following, frame.encoding, b""), left)
+        if any(_meets(frame.language, low, high) for low, high in ranges):
+            yield (_Spelling(frame.language, frame.encoding, partial), left)
+
+
+def _meets(language: Language, low: int, high: int) -> bool:
+    """Whether a text of the language may start with a character of this range."""
+    return any(
+        first <= high and last >= low for characters, _ in language.edges() for first, last in characters.ranges
+    )
+
+
+# --- spellings: which characters a few bytes stand for, or may become --------------------------------------------------
+
+_SHORT = {0x22: b'\\"', 0x5C: b"\\\\", 0x08: b"\\b", 0x0C: b"\\f", 0x0A: b"\\n", 0x0D: b"\\r", 0x09: b"\\t"}
+_SLASH = {0x2F: b"\\/"}
+Ranges: TypeAlias = list[tuple[int, int]]
+
+
+def spelled(partial: bytes, encoding: Encoding) -> tuple[int | None, Ranges]:
+    """The character these bytes spell (None: none yet), and the ranges of those whose spelling goes on after them."""
+    if encoding == "utf-8" or partial[:1] != b"\\":
+        return _spelled_raw(partial, 0 if encoding == "utf-8" else 0x20, encoding != "utf-8")
+    return _spelled_canonical(partial) if encoding == "json-canonical" else _spelled_escape(partial)
+
+
+def _spelled_raw(partial: bytes, lowest: int, quoted: bool) -> tuple[int | None, Ranges]:
+    first = partial[0]
+    if first < 0x80:
+        allowed = len(partial) == 1 and first >= lowest and not (quoted and first in b'"\\')
+        return (first if allowed else None), []
+    length = 2 if 0xC2 <= first < 0xE0 else 3 if 0xE0 <= first < 0xF0 else 4 if 0xF0 <= first < 0xF5 else 0
+    if len(partial) > length or any(not 0x80 <= byte < 0xC0 for byte in partial[1:]):
+        return None, []
+    bits = first & (0x7F >> length)
+    for byte in partial[1:]:
+        bits = bits << 6 | byte & 0x3F
+    missing = length - len(partial)
+    smallest = (0, 0, 0x80, 0x800, 0x10000)[length]
+    low, high = max(bits << 6 * missing, smallest), min((bits + 1 << 6 * missing) - 1, 0x10FFFF)
+    if low > high or (low >= 0xD800 and high <= 0xDFFF):
+        return None, []
+    return (low, []) if missing == 0 else (None, [(low, high)])
+
+
+def _spelled_canonical(partial: bytes) -> tuple[int | None, Ranges]:
+    table = dict(_SHORT)
+    for code in range(0x20):
+        table.setdefault(code, b"\\u%04x" % code)
+    for code, text in table.items():
+        if text == partial:
+            return code, []
+    return None, [(code, code) for code, text in table.items() if text.startswith(partial)]
+
+
+def _spelled_escape(partial: bytes) -> tuple[int | None, Ranges]:
+    """Any escape of RFC 8259: two characters, or four hexadecimal digits once, or twice for a surrogate pair."""
+    if partial == b"\\":
+        return None, [(0, 0x10FFFF)]
+    for code, text in (_SHORT | _SLASH).items():
+        if text == partial:
+            return code, []
+    unit, used = _unit(partial)
+    if unit is None:
+        return None, []
+    low, high = unit
+    if used < 6:
+        return None, _characters(low, high)
+    if not 0xD800 <= low <= 0xDFFF:
+        return (low, []) if len(partial) == 6 else (None, [])
+    if low > 0xDBFF:
+        return None, []
+    base = 0x10000 + (low - 0xD800) * 0x400
+    second = partial[6:]
+    if b"\\u".startswith(second):
+        return None, [(base, base + 0x3FF)]
+    unit, used = _unit(second)
+    if unit is None or len(second) > 6:
+        return None, []
+    low, high = max(unit[0], 0xDC00), min(unit[1], 0xDFFF)
+    if low > high:
+        return None, []
+    return (base + low - 0xDC00, []) if used == 6 else (None, [(base + low - 0xDC00, base + high - 0xDC00)])
+
+
+def _unit(text: bytes) -> tuple[tuple[int, int] | None, int]:
+    """The range of UTF-16 units that `\\u` and some hexadecimal digits may become, and how many bytes were used."""
+    digits = text[2:6]
+    if text[:2] != b"\\u" or any(digit not in b"0123456789abcdefABCDEF" for digit in digits):
+        return None, 0
+    low = int(digits.ljust(4, b"0"), 16)
+    return (low, low + 16 ** (4 - len(digits)) - 1), 2 + len(digits)
+
+
+def _characters(low: int, high: int) -> Ranges:
+    """The characters whose first unit is in the range: themselves, or, behind a leading surrogate, an astral block."""
+    ranges = []
+    if low < 0xD800:
+        ranges.append((low, min(high, 0xD7FF)))
+    if high > 0xDFFF:
+        ranges.append((max(low, 0xE000), high))
+    lead_low, lead_high = max(low, 0xD800), min(high, 0xDBFF)
+    if lead_low <= lead_high:
+        ranges.append((0x10000 + (lead_low - 0xD800) * 0x400, 0x10000 + (lead_high - 0xD800) * 0x400 + 0x3FF))
+    return ranges
+
+
+# --- the three questions ------------------------------------------------------------------------------------------------
+
+
+def accepts(root: Node, data: bytes) -> bool:
+    """Whether `data` is in the language of `root`."""
+    return Recognizer(root).accepts(data)
+
+
+def viable(root: Node, prefix: bytes) -> bool:
+    """Whether some text in the language of `root` starts with `prefix`."""
+    return Recognizer(root).viable(prefix)
+
+
+def mask(root: Node, prefix: bytes, tokens: Sequence[bytes]) -> set[int]:
+    """The ids of the tokens after which `prefix` can still be completed. Empty tokens are never allowed."""
+    return Recognizer(root).mask(prefix, tokens)

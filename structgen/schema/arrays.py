@@ -1,0 +1,89 @@
+"""Arrays as IR: the positions of `prefixItems` one by one, then a loop or a counter.
+
+Where `contains` is asked for, an automaton counts the items that match: its states are (index, counts), each a `Lazy`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from structgen.ir import NEVER as NO_NODE
+from structgen.ir import Lazy, Node, Star, alt, literal, repeat, seq
+from structgen.schema.forms import ArrayForm
+from structgen.schema.items import Items, State
+from structgen.schema.whitespace import bracketed
+
+if TYPE_CHECKING:
+    from structgen.schema.lower import Lowering
+
+
+def array_node(form: ArrayForm, lowering: Lowering, depth: int) -> Node:
+    """The node of a form that some array satisfies."""
+    if form.contains:
+        return _ItemsNode(form, lowering, depth).node()
+    layout = lowering.layout
+    satisfiable = lowering.satisfiable
+    inner = lowering.deeper(depth)
+    high = form.max
+    num_prefix = next((i for i, term in enumerate(form.prefix) if not satisfiable(term)), len(form.prefix))
+    if num_prefix < len(form.prefix):
+        high = num_prefix
+    elif not satisfiable(form.rest):
+        high = num_prefix if high is None else min(high, num_prefix)
+    separator, close = layout.separator(depth), seq(layout.close(depth), literal("]"))
+
+    def after(index: int) -> Node:
+        """What follows `index` items, at least one."""
+        if high is not None and index >= high:
+            return close
+        if index < num_prefix:
+            more = seq(separator, lowering.value(form.item(index), inner), Lazy(lambda: after(index + 1)))
+            return more if index < form.min else alt(close, more)
+        low, limit = max(0, form.min - index), None if high is None else high - index
+        plain = (low, limit) in ((0, None), (1, None), (0, 1), (1, 1))
+        item = lowering.value(form.rest, inner) if plain else lowering.called(form.rest, inner)
+        return seq(repeat(seq(separator, item), low, limit), close)
+
+    first = NO_NODE if high == 0 else seq(lowering.value(form.item(0), inner), Lazy(lambda: after(1)))
+    return bracketed(layout, depth, "[", first, "]", may_be_empty=form.min == 0)
+
+
+class _ItemsNode:
+    """An array form with `contains` on its way to IR: one `Lazy` for each state of its automaton."""
+
+    def __init__(self, form: ArrayForm, lowering: Lowering, depth: int) -> None:
+        self.items = Items(form, lowering.satisfiable, lowering.expander.schemas.negate)
+        self.lowering = lowering
+        self.depth = depth
+        self._nodes: dict[State, Lazy] = {}
+
+    def node(self) -> Node:
+        """The whole array."""
+        start = self.items.start
+        may_be_empty = self.items.may_end(start)
+        return bracketed(self.lowering.layout, self.depth, "[", self._more(start), "]", may_be_empty=may_be_empty)
+
+    def _more(self, state: State) -> Node:
+        inner = self.lowering.deeper(self.depth)
+        moves = self.items.moves(state)
+        return alt(*(seq(self.lowering.value(term, inner), self._after(following)) for term, following in moves))
+
+    def _after(self, state: State) -> Node:
+        node = self._nodes.get(state)
+        if node is None:
+            node = self._nodes[state] = Lazy(lambda: self._build(state))
+        return node
+
+    def _build(self, state: State) -> Node:
+        layout, inner = self.lowering.layout, self.lowering.deeper(self.depth)
+        separator = layout.separator(self.depth)
+        moves = list(self.items.moves(state))
+        loops = [self.lowering.value(term, inner) for term, following in moves if following == state]
+        parts = [
+            seq(separator, self.lowering.value(term, inner), self._after(following))
+            for term, following in moves
+            if following != state
+        ]
+        if self.items.may_end(state):
+            parts.append(seq(layout.close(self.depth), literal("]")))
+        return seq(Star(seq(separator, alt(*loops))), alt(*parts)) if loops else alt(*parts)

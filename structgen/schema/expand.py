@@ -1,0 +1,330 @@
+"""From terms to shapes: what a schema allows, one level deep, each term once.
+
+An in-place applicator (`allOf`, `anyOf`, `$ref`, …) says something about the same value; here each is a function that
+returns a `Shape`, and a schema is the intersection of what its keywords return, in the order they are written (which
+decides the order of properties). Sub-schemas of items and properties stay terms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from functools import reduce
+from itertools import combinations
+from typing import Any, TypeVar
+
+from structgen.automata.regular import NOTHING as NO_STRING
+from structgen.automata.regular import Language, finite, union
+from structgen.errors import InvalidSchemaError
+from structgen.schema.algebra import meet, meet_arrays, meet_numbers, meet_objects, meet_strings, unite
+from structgen.schema.complement import complement
+from structgen.schema.forms import (
+    ANY,
+    ARRAY,
+    EVERYTHING,
+    INTEGER,
+    NEVER,
+    NOTHING,
+    NUMBER,
+    OBJECT,
+    STRING,
+    ArrayForm,
+    KeyClass,
+    NumberForm,
+    ObjectForm,
+    Shape,
+    StringForm,
+    Term,
+)
+from structgen.schema.keywords import (
+    ARRAY_KEYWORDS,
+    NUMBER_KEYWORDS,
+    OBJECT_KEYWORDS,
+    STRING_KEYWORDS,
+    Place,
+    absent,
+    exact,
+    present,
+)
+from structgen.schema.satisfiable import some_value
+from structgen.schema.schemas import Atom, Schemas
+
+Form = TypeVar("Form")
+
+TYPES: dict[str, Shape] = {
+    "null": Shape(null=True),
+    "boolean": Shape(booleans=(False, True)),
+    "integer": Shape(numbers=(INTEGER,)),
+    "number": Shape(numbers=(NUMBER,)),
+    "string": Shape(strings=(STRING,)),
+    "array": Shape(arrays=(ARRAY,)),
+    "object": Shape(objects=(OBJECT,)),
+}
+
+
+class Expander:
+    """The shapes of one compilation's terms, computed when asked for and kept."""
+
+    def __init__(self, schemas: Schemas) -> None:
+        self.schemas = schemas
+        self._shapes: dict[Term, Shape | None] = {ANY: EVERYTHING, NEVER: NOTHING}
+
+    def shape(self, term: Term) -> Shape:
+        """What the term allows. Raises the compile errors of `structgen.errors`."""
+        if term in self._shapes:
+            known = self._shapes[term]
+            if known is None:
+                raise InvalidSchemaError(
+                    "the schema applies itself to the same value, without end", pointer=self._atom(term).pointer
+                )
+            return known
+        self._shapes[term] = None
+        try:
+            shape = self._conjunction(term) if len(term) > 1 else self._literal(term[0])
+        except BaseException:
+            del self._shapes[term]
+            raise
+        self._shapes[term] = shape
+        return shape
+
+    def met(self, shapes: Iterable[Shape], atom: Atom) -> Shape:
+        """The intersection, within the limit on alternatives."""
+        return reduce(lambda left, right: self.schemas.checked(meet(left, right), atom), shapes, EVERYTHING)
+
+    def united(self, shapes: Iterable[Shape], atom: Atom) -> Shape:
+        """The union, within the limit on alternatives."""
+        return self.schemas.checked(reduce(unite, shapes, NOTHING), atom)
+
+    def opposite(self, shape: Shape, atom: Atom) -> Shape:
+        """The complement."""
+        return complement(shape, self.schemas, atom)
+
+    def overlap(self, left: Shape, right: Shape) -> bool:
+        """Whether a value may be in both shapes. Looks two levels deep, and says yes where that does not tell."""
+        return some_value(meet(left, right), self._maybe, self.schemas.negate)
+
+    def _maybe(self, term: Term) -> bool:
+        if self._shapes.get(term, NOTHING) is None:
+            return True
+        return some_value(self.shape(term), lambda inner: inner != NEVER, self.schemas.negate)
+
+    def _atom(self, term: Term) -> Atom:
+        return self.schemas.atoms[term[0] >> 1]
+
+    def _conjunction(self, term: Term) -> Shape:
+        return self.met((self.shape((literal,)) for literal in term), self._atom(term))
+
+    def _literal(self, literal: int) -> Shape:
+        atom = self.schemas.atoms[literal >> 1]
+        if literal & 1:
+            return self.opposite(self.shape((literal ^ 1,)), atom)
+        if atom.meaning is not None:
+            return self.shape(atom.meaning)
+        shape = self._schema(Place(atom.schema, atom, self.schemas))
+        return replace(shape, through_ref=True) if atom.is_target else shape
+
+    def _schema(self, place: Place) -> Shape:
+        parts = []
+        for keyword in place.schema:
+            if keyword == "properties":
+                parts.append(local_shape(place))
+            apply = APPLICATORS.get(keyword)
+            if apply is not None and place.knows(keyword):
+                parts.append(apply(self, place))
+        if "properties" not in place.schema:
+            parts.append(local_shape(place))
+        return parts[0] if len(parts) == 1 else self.met(parts, place.atom)
+
+
+def local_shape(place: Place) -> Shape:
+    """What the keywords allow that speak of one type each, together with `type`."""
+    types = place.schema.get("type")
+    if types is None:
+        shape = EVERYTHING
+    elif isinstance(types, str):
+        shape = TYPES[types]
+    else:
+        shape = reduce(unite, (TYPES[name] for name in types), NOTHING)
+    keywords = place.schema.keys()
+    if shape.numbers and not keywords.isdisjoint(NUMBER_KEYWORDS):
+        shape = replace(shape, numbers=_narrow(shape.numbers, NUMBER_KEYWORDS, place, meet_numbers))
+    if shape.strings and not keywords.isdisjoint(STRING_KEYWORDS):
+        shape = replace(shape, strings=_narrow(shape.strings, STRING_KEYWORDS, place, meet_strings))
+    if shape.arrays and not keywords.isdisjoint(ARRAY_KEYWORDS):
+        shape = replace(shape, arrays=_narrow(shape.arrays, ARRAY_KEYWORDS, place, meet_arrays))
+    if shape.objects and not keywords.isdisjoint(OBJECT_KEYWORDS):
+        shape = replace(shape, objects=_narrow(shape.objects, OBJECT_KEYWORDS, place, meet_objects))
+    return shape
+
+
+def _narrow(
+    forms: tuple[Form, ...],
+    table: dict[str, Callable[[Place], Form]],
+    place: Place,
+    combine: Callable[[Form, Form], Form | None],
+) -> tuple[Form, ...]:
+    """The forms of a type, narrowed by each keyword of the table that the schema has."""
+    functions = dict.fromkeys(table[keyword] for keyword in table if place.knows(keyword))
+    for narrow in functions:
+        form = narrow(place)
+        met = (combine(old, form) for old in forms)
+        forms = tuple(new for new in met if new is not None)
+    return forms
+
+
+# --- values ----------------------------------------------------------------------------------------------------------
+
+
+def const(expander: Expander, place: Place) -> Shape:
+    """Exactly this value."""
+    return values_shape((place.schema["const"],), place)
+
+
+def enum(expander: Expander, place: Place) -> Shape:
+    """One of these values."""
+    return values_shape(place.schema["enum"], place)
+
+
+def values_shape(values: Sequence[Any], place: Place) -> Shape:
+    """The shape of a finite set of JSON values. Arrays and objects become one form each."""
+    numbers = dict.fromkeys(exact(value) for value in values if is_number(value))
+    strings = dict.fromkeys(value for value in values if isinstance(value, str))
+    arrays: list[ArrayForm] = []
+    objects: list[ObjectForm] = []
+    for value in values:
+        if isinstance(value, list):
+            items = tuple(_only(item, place) for item in value)
+            arrays.append(ArrayForm(items, NEVER, len(items), len(items)))
+        elif isinstance(value, dict):
+            named = {name: _only(item, place) for name, item in value.items()}
+            objects.append(ObjectForm(named, (), frozenset(named)))
+    return Shape(
+        null=any(value is None for value in values),
+        booleans=tuple(flag for flag in (False, True) if any(value is flag for value in values)),
+        numbers=(NumberForm(values=tuple(numbers)),) if numbers else (),
+        strings=(StringForm(values=tuple(strings)),) if strings else (),
+        arrays=tuple(arrays),
+        objects=tuple(objects),
+    )
+
+
+def _only(value: Any, place: Place) -> Term:
+    """The term of one value. `enum`, unlike `const`, is known to every draft."""
+    return place.schemas.term({"enum": [value]}, place.atom.resource, place.atom.path)
+
+
+def is_number(value: object) -> bool:
+    """Whether this is a JSON number as Python holds it."""
+    return isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
+
+
+# --- in-place applicators --------------------------------------------------------------------------------------------
+
+
+def ref(expander: Expander, place: Place) -> Shape:
+    """What the target allows."""
+    return replace(expander.shape(place.term_of_reference("$ref")), through_ref=True)
+
+
+def all_of(expander: Expander, place: Place) -> Shape:
+    """What every branch allows."""
+    return expander.met(_branches(expander, place, "allOf"), place.atom)
+
+
+def any_of(expander: Expander, place: Place) -> Shape:
+    """What some branch allows."""
+    return expander.united(_branches(expander, place, "anyOf"), place.atom)
+
+
+def one_of(expander: Expander, place: Place) -> Shape:
+    """What exactly one branch allows: each branch without the others it overlaps with."""
+    branches = list(_branches(expander, place, "oneOf"))
+    alone = list(branches)
+    for (here, left), (there, right) in combinations(enumerate(branches), 2):
+        if expander.overlap(left, right):
+            alone[here] = expander.met((alone[here], expander.opposite(right, place.atom)), place.atom)
+            alone[there] = expander.met((alone[there], expander.opposite(left, place.atom)), place.atom)
+    return expander.united(alone, place.atom)
+
+
+def not_(expander: Expander, place: Place) -> Shape:
+    """What the schema does not allow."""
+    return expander.opposite(expander.shape(place.term("not")), place.atom)
+
+
+def if_(expander: Expander, place: Place) -> Shape:
+    """`then` where `if` allows the value, `else` where it does not."""
+    condition = expander.shape(place.term("if"))
+    consequences = []
+    if "then" in place.schema:
+        consequences.append(_implication(expander, place, condition, "then"))
+    if "else" in place.schema:
+        consequences.append(_implication(expander, place, expander.opposite(condition, place.atom), "else"))
+    return expander.met(consequences, place.atom)
+
+
+def _implication(expander: Expander, place: Place, condition: Shape, keyword: str) -> Shape:
+    met = expander.met((condition, expander.shape(place.term(keyword))), place.atom)
+    return expander.united((met, expander.opposite(condition, place.atom)), place.atom)
+
+
+def property_names(expander: Expander, place: Place) -> Shape:
+    """Every key, as a string, is allowed by this schema."""
+    allowed = language_of(expander.shape(place.term("propertyNames")))
+    return replace(EVERYTHING, objects=(ObjectForm(classes=(KeyClass(allowed, ANY),)),))
+
+
+def dependent_required(expander: Expander, place: Place) -> Shape:
+    """Where a key is there, so are others."""
+    return _dependencies(expander, place, "dependentRequired")
+
+
+def dependent_schemas(expander: Expander, place: Place) -> Shape:
+    """Where a key is there, the object follows a schema."""
+    return _dependencies(expander, place, "dependentSchemas")
+
+
+def dependencies(expander: Expander, place: Place) -> Shape:
+    """Both of these, in the form up to draft 7; later drafts' validators still follow it."""
+    return _dependencies(expander, place, "dependencies")
+
+
+def _dependencies(expander: Expander, place: Place, keyword: str) -> Shape:
+    rules = []
+    for name, demand in place.schema[keyword].items():
+        if isinstance(demand, list):
+            then = replace(EVERYTHING, objects=(present(name, *demand),))
+        else:
+            has_name = replace(EVERYTHING, objects=(present(name),))
+            then = expander.met((has_name, expander.shape(place.term(keyword, name))), place.atom)
+        rules.append(replace(unite(then, _NO_OBJECTS), objects=(absent(name), *then.objects)))
+    return expander.met(rules, place.atom)
+
+
+def _branches(expander: Expander, place: Place, keyword: str) -> Iterator[Shape]:
+    return (expander.shape(place.term(keyword, index)) for index in range(len(place.schema[keyword])))
+
+
+def language_of(shape: Shape) -> Language:
+    """The strings of a shape as one language."""
+    languages = (form.language if form.values is None else finite(form.values) for form in shape.strings)
+    return reduce(lambda left, right: union(left, right), languages, NO_STRING)
+
+
+_NO_OBJECTS = replace(EVERYTHING, objects=())
+
+APPLICATORS: dict[str, Callable[[Expander, Place], Shape]] = {
+    "const": const,
+    "enum": enum,
+    "$ref": ref,
+    "allOf": all_of,
+    "anyOf": any_of,
+    "oneOf": one_of,
+    "not": not_,
+    "if": if_,
+    "propertyNames": property_names,
+    "dependencies": dependencies,
+    "dependentRequired": dependent_required,
+    "dependentSchemas": dependent_schemas,
+}

@@ -1,0 +1,144 @@
+"""From shapes to IR: the lazy half of compilation.
+
+A term becomes a `Lazy` node, a `Rule` where recursion may pass through it (a reference was followed) or where a counter
+is around it. Each is made once per term and depth; depth counts only where the layout depends on it. Strings, numbers
+and "any value" become rules with keys, so that equal ones are one across all schemas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+
+from structgen.automata.regular import Language, LanguageTooComplex, union
+from structgen.errors import GrammarTooComplex
+from structgen.ir import Call, Lazy, Node, Rule, Text, alt, literal
+from structgen.schema.arrays import array_node
+from structgen.schema.expand import Expander
+from structgen.schema.forms import ANY, EVERYTHING, NumberForm, Shape, Term
+from structgen.schema.numbers import NumberTooComplex, number_language
+from structgen.schema.objects import object_node
+from structgen.schema.options import SchemaOptions
+from structgen.schema.reach import TooManyStates
+from structgen.schema.satisfiable import Satisfiability
+from structgen.schema.schemas import Schemas
+from structgen.schema.strings import strings_node
+from structgen.schema.whitespace import layout
+
+class Lowering:
+    """The IR of one compilation."""
+
+    def __init__(self, expander: Expander, satisfiability: Satisfiability) -> None:
+        self.expander = expander
+        self.options: SchemaOptions = expander.schemas.options
+        self.satisfiable = satisfiability.term
+        self.satisfiability = satisfiability
+        self.layout = layout(self.options)
+        self._nodes: dict[tuple[Term, int], Lazy] = {}
+        self._rules: dict[tuple[Term, int], Call] = {}
+
+    def value(self, term: Term, depth: int) -> Node:
+        """The node of a value that is known to exist. `depth` is that of its own elements."""
+        if term == ANY and not self.layout.step:
+            return any_value(self.options)
+        key = (term, depth)
+        node = self._nodes.get(key)
+        if node is None:
+            node = self._nodes[key] = Lazy(lambda: self._inline(term, depth))
+        return node
+
+    def called(self, term: Term, depth: int) -> Node:
+        """The same as a rule of its own: where recursion may pass, and inside counters."""
+        if term == ANY and not self.layout.step:
+            return any_value(self.options)
+        key = (term, depth)
+        call = self._rules.get(key)
+        if call is None:
+            name = self._name(term)
+            call = self._rules[key] = Call(Rule(name, lambda: self.shape(self.expander.shape(term), term, depth)))
+        return call
+
+    def deeper(self, depth: int) -> int:
+        """The depth of the elements of an element."""
+        return depth + self.layout.step
+
+    def explore(self, root: Term) -> None:
+        """Expand every term that can be reached, so that what cannot be combined is refused now and not later."""
+        seen = {root}
+        pending = [root]
+        while pending:
+            term = pending.pop()
+            shape = self.expander.shape(term)
+            for inner in inner_terms(shape):
+                if inner not in seen and self.satisfiable(inner):
+                    pending.append(inner)
+                seen.add(inner)
+            self.check(shape, term)
+
+    def _name(self, term: Term) -> str:
+        return " & ".join(("!" if part & 1 else "") + (self.expander.schemas.atoms[part >> 1].pointer or "#") for part in term)
+
+    def _inline(self, term: Term, depth: int) -> Node:
+        shape = self.expander.shape(term)
+        return self.called(term, depth) if shape.through_ref else self.shape(shape, term, depth)
+
+    def shape(self, shape: Shape, term: Term, depth: int) -> Node:
+        """The node of a shape; `term` is where it comes from, for messages."""
+        parts: list[Node] = []
+        if shape.null:
+            parts.append(literal("null"))
+        parts.extend(literal("true" if flag else "false") for flag in shape.booleans)
+        with self._located(term):
+            if shape.numbers:
+                parts.append(numbers_node(shape.numbers, self.options))
+            if shape.strings:
+                parts.append(strings_node(shape.strings, self.options))
+            parts.extend(array_node(form, self, depth) for form in shape.arrays if self.satisfiability.array(form))
+            parts.extend(object_node(form, self, depth) for form in shape.objects if self.satisfiability.object(form))
+        return alt(*parts)
+
+    def check(self, shape: Shape, term: Term) -> None:
+        """Build what of a shape may turn out to be too complex."""
+        with self._located(term):
+            for form in shape.numbers:
+                number_language(form, self.options.integer_fractions, self.options.negative_zero)
+
+    @contextmanager
+    def _located(self, term: Term) -> Iterator[None]:
+        """Whatever is too complex in here is so at the place of this term."""
+        try:
+            yield
+        except (LanguageTooComplex, NumberTooComplex, TooManyStates) as error:
+            pointer = self.expander.schemas.atoms[term[0] >> 1].pointer if term else ""
+            raise GrammarTooComplex(error.message, pointer=pointer) from error
+
+
+def inner_terms(shape: Shape) -> Iterator[Term]:
+    """The terms of items and properties."""
+    for array in shape.arrays:
+        yield from array.prefix
+        yield array.rest
+    for form in shape.objects:
+        yield from form.named.values()
+        for part in form.classes:
+            yield part.term
+
+
+def numbers_node(forms: tuple[NumberForm, ...], options: SchemaOptions) -> Node:
+    """A rule for the numbers of these forms."""
+    language = union(*(number_language(form, options.integer_fractions, options.negative_zero) for form in forms))
+    return _text_rule("number", language)
+
+
+def _text_rule(name: str, language: Language) -> Node:
+    return Call(Rule(name, lambda: Text(language, "utf-8"), key=("json-number", language.key)))
+
+
+@lru_cache(maxsize=64)
+def any_value(options: SchemaOptions) -> Node:
+    """Any JSON value: one recursive rule for all schemas with the same options."""
+    schemas = Schemas(True, options)
+    expander = Expander(schemas)
+    lowering = Lowering(expander, Satisfiability(expander))
+    return Call(Rule("any", lambda: lowering.shape(EVERYTHING, ANY, 0), key=("json-any", options)))

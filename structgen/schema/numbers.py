@@ -1,0 +1,221 @@
+"""Numbers: is there one in a form, and how are they spelled. No floats anywhere: bounds are fractions.
+
+Spellings. Where only the sign matters, any JSON number. With other bounds, all plain decimals, all *normalised*
+scientific ones (one digit other than 0 before the point) and all zeros: whether `0.000…1e1000` is below 5 takes
+counting, which no finite automaton does. Whole numbers (`multiple` integral) are digits only, unless
+`integer_fractions` also asks for `1.0` and (normalised, up to 20 fraction digits) `1.5e3`. Other multiples are plain.
+`-0` is spelled where there are negative numbers too, or where `negative_zero` asks for it.
+"""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from functools import lru_cache
+from math import ceil, floor, lcm
+
+from structgen.automata.regular import (
+    EMPTY_STRING,
+    NOTHING,
+    Language,
+    complement,
+    concat,
+    finite,
+    intersect,
+    repeat,
+    string,
+    union,
+)
+from structgen.errors import StructgenError
+from structgen.schema import decimals
+from structgen.schema.decimals import ANY_NUMBER, DIGITS, PLAIN, WHOLE, ZERO, ZEROS, maybe
+from structgen.schema.forms import NumberForm
+
+_MAX_TAILS = 2_000  # How many endings a `multiple` may allow before it is refused.
+_MAX_VALUES = 20_000  # How many multiples in an interval are written out one by one.
+
+
+class NumberTooComplex(StructgenError):
+    """A combination of bounds and multiples that has no small automaton."""
+
+
+def some_number(form: NumberForm) -> Fraction | None:
+    """A number of the form, None if there is none."""
+    if form.values is not None:
+        return form.values[0] if form.values else None
+    if form.multiple is None:
+        return _some_real(form)
+    first, last = _multiples(form)
+    if first is None and last is None:
+        first = 0
+    step = 1 if first is not None else -1
+    index = first if first is not None else last
+    assert index is not None
+    period = lcm(*((form.multiple / other).denominator for other in form.not_multiples), 1)
+    for _ in range(min(period + 1, _MAX_VALUES)):
+        if (last is not None and index > last) or (first is not None and index < first):
+            return None
+        value = form.multiple * index
+        if form.contains(value):
+            return value
+        index += step
+    if period < _MAX_VALUES:
+        return None
+    raise NumberTooComplex("cannot tell whether the excluded multiples leave any number")
+
+
+def _some_real(form: NumberForm) -> Fraction | None:
+    low, high = form.low, form.high
+    if low is not None and low == high:
+        return low if form.contains(low) else None
+    if low is None:
+        low = (high or Fraction(0)) - 1
+    if high is None:
+        high = low + 1
+    width = high - low
+    for part in range(2, 1000):
+        value = low + width / part
+        if form.contains(value):
+            return value
+    return None
+
+
+def _multiples(form: NumberForm) -> tuple[int | None, int | None]:
+    """The first and last index i for which i * multiple is within the bounds."""
+    assert form.multiple is not None
+    first = last = None
+    if form.low is not None:
+        ratio = form.low / form.multiple
+        first = ceil(ratio)
+        if form.low_open and first == ratio:
+            first += 1
+    if form.high is not None:
+        ratio = form.high / form.multiple
+        last = floor(ratio)
+        if form.high_open and last == ratio:
+            last -= 1
+    return first, last
+
+
+@lru_cache(maxsize=4096)
+def number_language(form: NumberForm, integer_fractions: bool, negative_zero: bool) -> Language:
+    """The spellings of the form's numbers. Raises `NumberTooComplex`."""
+    if form.values is not None:
+        return union(*(_value(value, integer_fractions, negative_zero) for value in form.values))
+    if form.multiple is not None and form.multiple != 1:
+        first, last = _multiples(form)
+        if first is not None and last is not None and last - first < 64:
+            values = (form.multiple * index for index in range(first, last + 1))
+            few = NumberForm(values=tuple(value for value in values if form.contains(value)))
+            return number_language(few, integer_fractions, negative_zero)
+    spelled = _spelling(form, integer_fractions)
+    positive = intersect(spelled, _magnitudes(form.low, form.low_open, form.high, form.high_open))
+    negative = intersect(spelled, _magnitudes(_minus(form.high), form.high_open, _minus(form.low), form.low_open))
+    if form.contains(Fraction(0)):
+        zero = intersect(spelled, concat(ZERO, maybe(decimals.ANY_EXPONENT)))
+        positive = union(positive, zero)
+        if negative_zero or form.low is None or form.low < 0:
+            negative = union(negative, zero)
+    return union(positive, concat(string("-"), negative))
+
+
+def _minus(bound: Fraction | None) -> Fraction | None:
+    return None if bound is None else -bound
+
+
+def _value(value: Fraction, integer_fractions: bool, negative_zero: bool) -> Language:
+    """The spellings of one number: all plain and normalised ones, or the two that `json.dumps` and people write."""
+    magnitude = abs(value)
+    if not integer_fractions:
+        whole, fraction = decimals.expansion(magnitude)
+        texts = {f"{whole}.{fraction}", json.dumps(float(magnitude))} if fraction else {whole}
+        spelled = finite(texts)
+    elif value == 0:
+        spelled = concat(ZERO, maybe(decimals.ANY_EXPONENT))
+    else:
+        spelled = union(decimals.plain_equal(magnitude), decimals.scientific_equal(magnitude))
+    if value < 0:
+        return concat(string("-"), spelled)
+    return concat(maybe(string("-")), spelled) if value == 0 and negative_zero else spelled
+
+
+def _magnitudes(low: Fraction | None, low_open: bool, high: Fraction | None, high_open: bool) -> Language:
+    """Spellings of the values above 0 within these bounds; exponents are normalised where there is a bound."""
+    if high is not None and high <= 0:
+        return NOTHING
+    if low is None or low <= 0:
+        low, low_open = Fraction(0), True
+    if low == 0 and high is None:
+        return _POSITIVE
+    above = union(decimals.plain_above(low), decimals.scientific_above(low))
+    if not low_open:
+        above = union(above, decimals.plain_equal(low), decimals.scientific_equal(low))
+    if high is None:
+        return above
+    below = union(decimals.plain_below(high), decimals.scientific_below(high))
+    if not high_open:
+        below = union(below, decimals.plain_equal(high), decimals.scientific_equal(high))
+    return intersect(above, below)
+
+
+_NONZERO_MANTISSA = concat(
+    repeat(union(string("0"), string(".")), 0, None),
+    decimals.digit(1),
+    repeat(union(decimals.digit(), string(".")), 0, None),
+)
+_POSITIVE = intersect(ANY_NUMBER, concat(_NONZERO_MANTISSA, maybe(decimals.ANY_EXPONENT)))
+
+
+def _spelling(form: NumberForm, integer_fractions: bool) -> Language:
+    """The magnitudes that are multiples as the form wants them, however large."""
+    spelled = ANY_NUMBER
+    if form.multiple is not None:
+        if form.multiple.denominator == 1 and not integer_fractions:
+            spelled = WHOLE if form.multiple == 1 else _multiples_of(form.multiple)
+        elif form.multiple == 1:
+            spelled = union(
+                concat(WHOLE, maybe(concat(string(".0"), ZEROS))),
+                decimals.scientific_whole(),
+                concat(ZERO, maybe(decimals.ANY_EXPONENT)),
+            )
+        else:
+            whole = _multiples_of(form.multiple)
+            spelled = concat(whole, maybe(concat(string(".0"), ZEROS))) if form.multiple.denominator == 1 else whole
+    for step in form.not_multiples:
+        other = _multiples_of(step)
+        if step.denominator == 1:
+            other = concat(other, maybe(concat(string(".0"), ZEROS)))
+        spelled = intersect(spelled, PLAIN, complement(other))
+    return spelled
+
+
+@lru_cache(maxsize=1024)
+def _multiples_of(step: Fraction) -> Language:
+    """Plain decimals that are multiples of `step`; without a fraction where `step` is an integer.
+
+    Only for steps that divide a power of ten times a power of ten: then the last digits decide.
+    """
+    places = 0
+    while (step * 10**places).denominator != 1:
+        places += 1
+    scaled = int(step * 10**places)
+    length = places
+    while 10**length % scaled:
+        length += 1
+        if length > places + 40 or 10**length // scaled > _MAX_TAILS:
+            raise NumberTooComplex(f"multiples of {step} have no small automaton")
+    by_fraction: dict[str, list[str]] = {}
+    for tail in range(0, 10**length, scaled):
+        digits = str(tail).zfill(length)
+        whole, fraction = digits[: length - places], digits[length - places :]
+        by_fraction.setdefault(fraction.rstrip("0"), []).append(whole)
+    options = []
+    for fraction, endings in by_fraction.items():
+        width = length - places
+        small = finite(str(int(ending or "0")) for ending in endings) if width else NOTHING
+        whole = union(small, intersect(WHOLE, concat(decimals.digit(1), DIGITS, finite(endings)))) if width else WHOLE
+        if fraction:
+            options.append(concat(whole, string("." + fraction), ZEROS))
+        else:
+            options.append(concat(whole, maybe(concat(string(".0"), ZEROS)) if places else EMPTY_STRING))
+    return union(*options)

@@ -1,0 +1,135 @@
+"""Whether anything at all satisfies a term: a least fixpoint, over no more terms than the answer needs.
+
+A term that can only be satisfied by a value that contains a value of the same term, and so on without end, is not
+satisfiable. The fixpoint starts from "nothing is" and grows; terms are looked at only when another asks for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+from structgen.automata.regular import LanguageTooComplex
+from structgen.errors import GrammarTooComplex
+from structgen.schema.forms import ANY, NEVER, ArrayForm, ObjectForm, Shape, StringForm, Term
+from structgen.schema.items import Items
+from structgen.schema.members import Members
+from structgen.schema.numbers import some_number
+
+if TYPE_CHECKING:
+    from structgen.schema.expand import Expander
+
+_SIMPLE = frozenset("type properties items title description default examples format".split())
+
+Ask: TypeAlias = Callable[[Term], bool]
+Negate: TypeAlias = Callable[[Term], Term]
+
+
+class Satisfiability:
+    """Remembers which terms of one compilation can be satisfied."""
+
+    def __init__(self, expander: Expander) -> None:
+        self.expander = expander
+        self._known: dict[Term, bool] = {ANY: True, NEVER: False}
+
+    def term(self, term: Term) -> bool:
+        """Whether some value satisfies the term."""
+        known = self._known.get(term)
+        if known is None:
+            if self._plainly(term):
+                known = self._known[term] = True
+            else:
+                self._solve(term)
+                known = self._known[term]
+        return known
+
+    def shape(self, shape: Shape) -> bool:
+        """Whether some value is in the shape."""
+        return some_value(shape, self.term, self.expander.schemas.negate)
+
+    def array(self, form: ArrayForm) -> bool:
+        """Whether some array is in the form."""
+        return _array(form, self.term, self.expander.schemas.negate)
+
+    def object(self, form: ObjectForm) -> bool:
+        """Whether some object is in the form."""
+        return _object(form, self.term)
+
+    def _plainly(self, term: Term) -> bool:
+        """Whether the schema says nothing that could clash: the common case, answered without expanding it."""
+        if len(term) != 1 or term[0] & 1:
+            return False
+        atom = self.expander.schemas.atoms[term[0] >> 1]
+        return atom.meaning is None and bool(atom.schema) and atom.schema.keys() <= _SIMPLE and atom.schema.get("type") != []
+
+    def _solve(self, term: Term) -> None:
+        values: dict[Term, bool] = {term: False}
+        askers: dict[Term, set[Term]] = {term: set()}
+        pending = [term]
+        while pending:
+            current = pending.pop()
+            if values[current]:
+                continue
+
+            def ask(other: Term, current: Term = current) -> bool:
+                known = self._known.get(other)
+                if known is not None:
+                    return known
+                if other not in values:
+                    if self._plainly(other):
+                        self._known[other] = True
+                        return True
+                    values[other] = False
+                    askers[other] = set()
+                    pending.append(other)
+                askers[other].add(current)
+                return values[other]
+
+            if self._evaluate(current, ask):
+                values[current] = True
+                pending.extend(askers[current])
+        self._known.update(values)
+
+    def _evaluate(self, term: Term, ask: Ask) -> bool:
+        shape = self.expander.shape(term)
+        try:
+            return some_value(shape, ask, self.expander.schemas.negate)
+        except LanguageTooComplex as error:
+            atom = self.expander.schemas.atoms[term[0] >> 1]
+            raise GrammarTooComplex(error.message, pointer=atom.pointer) from error
+
+
+def some_value(shape: Shape, ask: Ask, negate: Negate) -> bool:
+    """Whether some value is in the shape, given which terms can be satisfied."""
+    return (
+        shape.null
+        or bool(shape.booleans)
+        or any(some_number(form) is not None for form in shape.numbers)
+        or any(some_string(form) for form in shape.strings)
+        or any(_array(form, ask, negate) for form in shape.arrays)
+        or any(_object(form, ask) for form in shape.objects)
+    )
+
+
+def some_string(form: StringForm) -> bool:
+    """Whether some string is in the form."""
+    return bool(form.values) if form.values is not None else not form.language.is_empty()
+
+
+def _array(form: ArrayForm, ask: Ask, negate: Negate) -> bool:
+    if form.contains:
+        items = Items(form, ask, negate)
+        return items.live(items.start)
+    needed = [form.item(index) for index in range(min(form.min, len(form.prefix)))]
+    if form.min > len(form.prefix):
+        needed.append(form.rest)
+    return all([ask(term) for term in needed])
+
+
+def _object(form: ObjectForm, ask: Ask) -> bool:
+    if not all([ask(form.value(name)) for name in form.required]):
+        return False
+    if form.min <= len(form.required) and not form.some:
+        return True
+    members = Members(form, ask, any_order=False)
+    return members.live(members.start)

@@ -1,0 +1,351 @@
+"""The cheap pass: every reachable schema is looked at once, keyword by keyword, before anything is compiled.
+
+It checks the kinds of values, follows references, and collects all that structgen refuses, each with its pointer. It
+expands nothing: what only shows when parts are combined is `compile.py`'s business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from structgen.errors import CompileError, GrammarSyntaxError, InvalidSchemaError, UnsupportedSchemaError
+from structgen.grammar.regex import search_regex
+from structgen.schema.drafts import knows
+from structgen.schema.formats import known_format
+from structgen.schema.schemas import Path, Resource, Schemas, is_bare_reference, pointer
+
+Check = Callable[["Survey", Any, dict[str, Any]], None]
+TYPE_NAMES = frozenset(("null", "boolean", "integer", "number", "string", "array", "object"))
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something in a schema that stops compilation."""
+
+    error: CompileError
+    path: Path
+
+
+class Survey:
+    """One walk over one schema. `problems` is what it found, `hard` whether parts of the schema must be combined."""
+
+    def __init__(self, schemas: Schemas) -> None:
+        self.schemas = schemas
+        self.options = schemas.options
+        self.problems: list[CompileError] = []
+        self.hard = False
+        self.resource = schemas.main
+        self.path: Path = ""
+        self.keyword = ""
+        self._seen: set[int] = set()
+        self._pending: list[tuple[Any, Resource, Path]] = []
+
+    def run(self) -> None:
+        """Walk everything that the root reaches."""
+        pending, seen, schemas = self._pending, self._seen, self.schemas
+        pending.append((schemas.main.root, schemas.main, ""))
+        while pending:
+            schema, resource, path = pending.pop()
+            if schema is True or schema is False:
+                continue
+            if not isinstance(schema, dict):
+                self.path, self.keyword = path, ""
+                self.invalid("a schema must be an object or a boolean")
+                continue
+            if id(schema) in seen:
+                continue
+            seen.add(id(schema))
+            self.resource, self.path = schemas.enter(schema, resource, path), path
+            if "$ref" in schema and is_bare_reference(schema, self.resource.draft):
+                self.keyword = "$ref"
+                reference(self, schema["$ref"], schema)
+                continue
+            for keyword, value in schema.items():
+                check = CHECKS.get(keyword)
+                if check is not None:
+                    self.keyword = keyword
+                    check(self, value, schema)
+
+    def push(self, schema: Any, *tokens: str | int) -> None:
+        """Look at a sub-schema later."""
+        if schema is True or schema is False:
+            return
+        path: Path = (self.path, self.keyword)
+        for token in tokens:
+            path = (path, token)
+        self._pending.append((schema, self.resource, path))
+
+    def visit(self, schema: Any, resource: Resource, path: Path) -> None:
+        """Look at a schema elsewhere later."""
+        self._pending.append((schema, resource, path))
+
+    @property
+    def ignored(self) -> bool:
+        """Whether the draft gives the current keyword no meaning."""
+        return not knows(self.resource.draft, self.keyword)
+
+    def invalid(self, reason: str) -> None:
+        """The document is not a schema."""
+        where = pointer(self.path)
+        self.problems.append(InvalidSchemaError(reason, pointer=where, keyword=self.keyword or None))
+
+    def refuse(self, reason: str, advice: str | None = None) -> None:
+        """The schema is one, but cannot be enforced."""
+        where = pointer(self.path)
+        self.problems.append(UnsupportedSchemaError(reason, pointer=where, keyword=self.keyword, advice=advice))
+
+
+# --- checks: one per kind of value, then the keywords that need one of their own -----------------------------------------
+
+
+def subschema(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
+    """The value is a schema."""
+    survey.push(value)
+
+
+def hard_subschema(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
+    """The value is a schema that has to be combined with others."""
+    if not survey.ignored:
+        survey.hard = True
+        survey.push(value)
+
+
+def by_name(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
+    """The value is an object of schemas."""
+    if not isinstance(value, dict):
+        return survey.invalid("it must be an object of schemas")
+    path, resource, pending = (survey.path, survey.keyword), survey.resource, survey._pending
+    for name, child in value.items():
+        if child is not True and child is not False:
+            pending.append((child, resource, (path, name)))
+    return None
+
+
+def in_list(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
+    """The value is a list of schemas."""
+    if survey.ignored:
+        return
+    if not isinstance(value, list):
+        survey.invalid("it must be a list of schemas")
+        return
+    for index, child in enumerate(value):
+        survey.push(child, index)
+
+
+def hard_list(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
+    """The value is a list of schemas that have to be combined."""
+    survey.hard = True
+    in_list(survey, value, schema)
+    if value == []:
+        survey.invalid("it must not be empty")
+
+
+def any_of(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
+    """A union, which has to be combined with what stands beside it."""
+    survey.hard = survey.hard or any(keyword in CHECKS for keyword in schema if keyword not in ("anyOf", "$defs"))
+    in_list(survey, value, schema)
+
+
+def reference(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
+    """A reference: it must lead somewhere."""
+    try:
+        target, resource, path = survey.schemas.resolve(value, survey.resource, survey.path)
+        if isinstance(target, dict):
+            survey.schemas.mark_target(target, resource, path)
+    except CompileError as error:
+        survey.problems.append(error)
+        return
+    if len(schema) > 1 and not is_bare_reference(schema, survey.resource.draft):
+        survey.hard = True
+    survey.visit(target, resource, path)
+
+
+def dynamic_reference(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
+    """A reference whose target depends on where evaluation came from."""
+    if not survey.ignored:
+        survey.refuse("a reference that depends on the path of evaluation", "use $ref")
+
+
+def count(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
+    """The value is an integer that is not negative (`2.0` is one too)."""
+    if survey.ignored:
+        return
+    whole = is_number(value) and value == int(value) if not isinstance(value, str) else False
+    if not whole or value < 0:
+        survey.invalid("it must be an integer that is not negative")
+
+
+def number(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
+    """The value is a number."""
+    if not is_number(value):
+        survey.invalid("it must be a number")
+
+
+def exclusive(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
+    """A number, or the boolean of draft 4."""
+    if not isinstance(value, bool):
+        number(survey, value, schema)
+
+
+def multiple_of(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
+    """A number above 0."""
+    if not is_number(value) or value <= 0:
+        survey.invalid("it must be a number greater than 0")
+
+
+def type_(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
+    """A type or a list of them."""
+    if type(value) is str:
+        if value not in TYPE_NAMES:
+            survey.invalid(f"{value!r} is not a JSON type")
+    elif not isinstance(value, list) or any(name not in TYPE_NAMES for name in value if isinstance(name, str)):
+        survey.invalid("it must be a JSON type or a list of them")
+    elif not all(isinstance(name, str) for name in value):
+        survey.refuse("schemas inside type (draft 3)", "use anyOf")
+
+
+def enum(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
+    """A list of values."""
+    if not isinstance(value, list):
+        survey.invalid("it must be a list")
+
+
+def required(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
+    """A list of names."""
+    if isinstance(value, bool):
+        survey.invalid("it must be a list of names (the boolean is of draft 3)")
+    elif not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        survey.invalid("it must be a list of names")
+
+
+def pattern(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
+    """A regular expression that structgen can read."""
+    if isinstance(value, str):
+        _regex(survey, value)
+    else:
+        survey.invalid("it must be a string")
+
+
+def _regex(survey: Survey, expression: str) -> None:
+    try:
+        search_regex(expression)
+    except GrammarSyntaxError as error:
+        survey.refuse(f"the regular expression {expression!r} is not supported: {error.message}", error.advice)
+
+
+def pattern_properties(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
+    """Schemas by regular expression."""
+    if not isinstance(value, dict):
+        survey.invalid("it must be an object of schemas")
+        return
+    for expression, child in value.items():
+        _regex(survey, expression)
+        survey.push(child, expression)
+    if len(value) > 1 or "properties" in schema:
+        survey.hard = True
+
+
+def format_(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
+    """A format: enforced, or unknown and an annotation."""
+    if survey.schemas.asserts_format(survey.resource) and isinstance(value, str) and known_format(value) is False:
+        survey.refuse(f"the format {value!r} is not enforced yet", "set format_assertion=False to make it an annotation")
+
+
+def items(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
+    """A schema, or in older drafts a list of them."""
+    if isinstance(value, list):
+        for index, child in enumerate(value):
+            survey.push(child, index)
+    else:
+        survey.push(value)
+
+
+def unique_items(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
+    """Not yet, except where it says nothing."""
+    if not isinstance(value, bool):
+        survey.invalid("it must be a boolean")
+    elif value and not _at_most_one(schema):
+        survey.refuse("items that must differ from each other are not enforced yet", "drop it, or set maxItems to 1")
+
+
+def _at_most_one(schema: dict[str, Any]) -> bool:
+    limit = schema.get("maxItems")
+    return is_number(limit) and limit <= 1
+
+
+def dependencies(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
+    """Names or schemas by name."""
+    if survey.ignored:
+        return
+    survey.hard = True
+    if not isinstance(value, dict):
+        survey.invalid("it must be an object")
+        return
+    for name, demand in value.items():
+        if isinstance(demand, list):
+            if not all(isinstance(other, str) for other in demand):
+                survey.invalid("it must be a list of names")
+        else:
+            survey.push(demand, name)
+
+
+def unevaluated(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
+    """Not yet, except where it says nothing."""
+    if survey.ignored or value is True or value == {}:
+        return
+    survey.refuse("what other keywords evaluated is not tracked yet", "use additionalProperties or items")
+
+
+def is_number(value: object) -> bool:
+    """Whether this is a JSON number as Python holds it."""
+    return isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
+
+
+CHECKS: dict[str, Check] = {
+    "type": type_,
+    "properties": by_name,
+    "required": required,
+    "additionalProperties": subschema,
+    "items": items,
+    "enum": enum,
+    "const": lambda survey, value, schema: None,
+    "$ref": reference,
+    "pattern": pattern,
+    "format": format_,
+    "minimum": number,
+    "maximum": number,
+    "exclusiveMinimum": exclusive,
+    "exclusiveMaximum": exclusive,
+    "multipleOf": multiple_of,
+    "minLength": count,
+    "maxLength": count,
+    "minItems": count,
+    "maxItems": count,
+    "uniqueItems": unique_items,
+    "prefixItems": in_list,
+    "additionalItems": subschema,
+    "contains": hard_subschema,
+    "minContains": count,
+    "maxContains": count,
+    "minProperties": count,
+    "maxProperties": count,
+    "patternProperties": pattern_properties,
+    "propertyNames": hard_subschema,
+    "anyOf": any_of,
+    "allOf": hard_list,
+    "oneOf": hard_list,
+    "not": hard_subschema,
+    "if": hard_subschema,
+    "then": hard_subschema,
+    "else": hard_subschema,
+    "dependencies": dependencies,
+    "dependentRequired": dependencies,
+    "dependentSchemas": dependencies,
+    "unevaluatedProperties": unevaluated,
+    "unevaluatedItems": unevaluated,
+    "$dynamicRef": dynamic_reference,
+    "$recursiveRef": dynamic_reference,
+}

@@ -1,0 +1,195 @@
+"""The command line: what it prints, and how it exits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from structgen import embedded
+from structgen.cli import app
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
+    "required": ["name", "age"],
+    "additionalProperties": False,
+}
+UNSUPPORTED = {"type": "object", "$dynamicRef": "#x"}
+UNSATISFIABLE = {"type": "string", "enum": [1]}
+INVALID = {"type": "strnig"}
+
+has_model = pytest.mark.skipif(
+    not (embedded.model_path() / "config.json").is_file(), reason="the embedded model is not in this checkout"
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> str:
+    from tiny_model import make_tokenizer
+
+    folder = tmp_path_factory.mktemp("tokenizer")
+    make_tokenizer().save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def model_folder(tiny_model: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("model")
+    for part in tiny_model:
+        part.save_pretrained(folder)
+    return str(folder)
+
+
+def run(*arguments: str, stdin: str | None = None) -> tuple[int, str, str]:
+    """Exit code, standard output, standard error."""
+    result = CliRunner().invoke(app, list(arguments), input=stdin)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_help_names_every_command_and_the_exit_codes() -> None:
+    code, out, _ = run("--help")
+    assert code == 0
+    for word in ("generate", "compile", "check", "explain", "warmup", "unsatisfiable"):
+        assert word in out
+
+
+@pytest.mark.parametrize(
+    ("schema", "code", "kind"),
+    [
+        (UNSUPPORTED, 3, "UnsupportedSchemaError"),
+        (UNSATISFIABLE, 4, "UnsatisfiableSchemaError"),
+        (INVALID, 5, "InvalidSchemaError"),
+    ],
+)
+def test_exit_codes_of_schemas(schema: Any, code: int, kind: str) -> None:
+    exited, out, err = run("check", json.dumps(schema))
+    assert (exited, out) == (code, "")
+    assert err.startswith(f"{kind}: ")
+    exited, out, err = run("check", json.dumps(schema), "--json")
+    assert (exited, err) == (code, "")
+    assert json.loads(out)["error"]["type"] == kind
+
+
+def test_exit_codes_of_usage(tmp_path: Path) -> None:
+    assert run("check", str(tmp_path / "missing.json"))[0] == 2
+    assert run("check", "{")[0] == 5
+    assert run("check")[0] == 2
+    assert run("compile")[0] == 2
+    assert run("explain", json.dumps(SCHEMA), "--regex", "a")[0] == 2
+
+
+def test_check_files_and_standard_input(tmp_path: Path) -> None:
+    schema = tmp_path / "schema.json"
+    schema.write_text(json.dumps(SCHEMA))
+    good, other, bad, broken = (tmp_path / name for name in ("good.json", "other.json", "bad.json", "broken.json"))
+    good.write_text('{"name": "Ada", "age": 36}\n')
+    other.write_text('{"age": 36, "name": "Ada"}')
+    bad.write_text('{"name": "Ada", "age": "36"}')
+    broken.write_text('{"name": ')
+    code, out, _ = run("check", str(schema), str(good), str(other))
+    assert code == 0
+    assert "good.json: valid\n" in out
+    assert "other.json: valid, but spelled otherwise" in out
+    code, out, _ = run("check", "-", str(good), str(other), str(bad), str(broken), "--json", stdin=json.dumps(SCHEMA))
+    assert code == 1
+    verdicts = json.loads(out)["instances"]
+    assert [verdict["valid"] for verdict in verdicts] == [True, True, False, False]
+    assert [verdict["generable"] for verdict in verdicts] == [True, False, False, False]
+    assert verdicts[2]["byte_offset"] == len('{"name": "Ada", "age": ')
+
+
+def test_compile(tokenizer: str) -> None:
+    code, out, _ = run("compile", json.dumps(SCHEMA), "--tokenizer", tokenizer, "--json")
+    assert code == 0
+    report = json.loads(out)
+    assert report["vocab_size"] >= 256
+    assert report["first_tokens"] >= 1
+    code, out, _ = run("compile", "--regex", "[ab]+", "--tokenizer", tokenizer)
+    assert code == 0
+    assert "tokens allowed" in out
+
+
+def test_explain_what_may_come_next(tokenizer: str) -> None:
+    code, out, _ = run(
+        "explain", json.dumps(SCHEMA), "--prefix", '{"name": "Ada", "age": 3', "--tokenizer", tokenizer, "--json"
+    )
+    assert code == 0
+    report = json.loads(out)
+    assert report["allowed"]
+    assert not report["may_end"]
+    assert len(report["tokens"]) == report["num_tokens"]
+    assert '"0"-"9"' in report["next_bytes"]
+    code, out, _ = run("explain", json.dumps(SCHEMA), "--prefix", '{"name": "', "--tokenizer", tokenizer)
+    assert code == 0
+    assert "tokens allowed" in out
+
+
+def test_explain_why_a_token_may_not(tokenizer: str) -> None:
+    arguments = ("explain", "--regex", "[0-9]{2,3}", "--tokenizer", tokenizer)
+    assert run(*arguments, "--token", "7")[0] in (0, 1)
+    assert run(*arguments, "--prefix", "1", "--token", "x")[0] == 1
+    code, out, _ = run(*arguments, "--prefix", "12", "--token", "x", "--json")
+    assert code == 1
+    report = json.loads(out)
+    assert not report["allowed"]
+    assert report["byte_offset"] == 0
+    assert report["expected"] == '"0"-"9", or the end'
+    code, out, _ = run(*arguments, "--prefix", "1", "--token", "<|end|>")
+    assert code == 1
+    assert "the text may not end here" in out
+    code, out, _ = run(*arguments, "--prefix", "12", "--token", "<|end|>")
+    assert code == 0
+    assert "allowed" in out
+
+
+def test_explain_a_prefix_that_is_dead(tokenizer: str) -> None:
+    code, out, _ = run("explain", "--regex", "abc", "--prefix", "abd", "--tokenizer", tokenizer)
+    assert code == 1
+    assert 'byte 2 is "d", expected "c"' in out
+
+
+def test_warmup(tokenizer: str) -> None:
+    code, out, _ = run("warmup", "--tokenizer", tokenizer, "--json")
+    assert code == 0
+    assert json.loads(out)["seconds"] >= 0
+
+
+def test_generate_with_a_named_model(model_folder: str) -> None:
+    arguments = ("--schema", json.dumps(SCHEMA), "--model", model_folder, "--max-new-tokens", "60")
+    code, out, _ = run("generate", "Hi", *arguments)
+    assert code == 0
+    value = json.loads(out)
+    assert value.keys() == {"name", "age"}
+    code, out, _ = run("generate", "-", *arguments, "--json", stdin="Hi")
+    assert code == 0
+    assert json.loads(out)["value"] == value
+    code, out, _ = run("generate", "Hi", *arguments, "--stream")
+    assert code == 0
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert len(lines) > 1
+    assert lines[-1] == value
+    code, out, _ = run("generate", "Hi", "--regex", "yes|no", "--model", model_folder)
+    assert (code, out.strip() in ("yes", "no")) == (0, True)
+
+
+def test_generate_truncated(model_folder: str) -> None:
+    arguments = ("--schema", json.dumps(SCHEMA), "--model", model_folder, "--max-new-tokens", "2")
+    code, out, err = run("generate", "Hi", *arguments)
+    assert (code, out) == (7, "")
+    assert "Truncated" in err
+    code, out, _ = run("generate", "Hi", *arguments, "--json")
+    assert code == 7
+    assert json.loads(out)["error"]["partial"].startswith("{")
+
+
+@has_model
+def test_generate_with_the_embedded_model() -> None:
+    code, out, _ = run("generate", "A person.", "--schema", json.dumps(SCHEMA))
+    assert code == 0
+    assert json.loads(out).keys() == {"name", "age"}

@@ -1,0 +1,125 @@
+"""Workers that are too slow, too large, or dead: each is recorded as such, and the next schema is measured."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bench_fakes import AbsentEngine, BrokenEngine, case
+
+from jsonschemabench.engines import EngineUnavailable
+from jsonschemabench.lane import HarnessError, Lane, Limits
+from jsonschemabench.measure import Bench, Event
+from jsonschemabench.process import memory_is_watched
+from jsonschemabench.record import Record, record_of
+
+MakeLane = Callable[..., Lane]
+
+
+def run(lane: Lane, schema: dict[str, Any]) -> Record:
+    outcome = lane.run(case("id", schema, (True, "abc")))
+    return record_of("fake", "id", "split", outcome, lane.limits.compile_s)
+
+
+def test_a_worker_is_killed_at_each_limit_and_the_next_schema_runs(make_lane: MakeLane) -> None:
+    lane = make_lane(Limits(compile_s=0.3, schema_s=0.8))
+    slow = run(lane, {"texts": ["abc"], "hang_compile": True})
+    assert (slow.category, slow.ttfm_ns, slow.compiled) == ("timeout", 300_000_000, False)
+    assert "0.3 s" in slow.detail and slow.seconds < 2
+    stuck = run(lane, {"texts": ["abc"], "hang_mask": True})
+    assert stuck.category == "timeout" and "0.8 s" in stuck.detail
+    assert stuck.ttfm_ns is not None and stuck.ttfm_ns < 300_000_000
+    assert run(lane, {"texts": ["abc"]}).category == "passing"
+
+
+def test_what_was_measured_before_a_time_limit_is_kept(make_lane: MakeLane) -> None:
+    lane = make_lane(Limits(compile_s=2, schema_s=1))
+    outcome = lane.run(case("id", {"texts": ["a", "abc"], "hang_mask": True}, (True, "a"), (True, "abc")))
+    record = record_of("fake", "id", "split", outcome, 2)
+    assert record.category == "timeout"
+    assert [verdict.accepted for verdict in record.verdicts] == [True]
+
+
+def test_deaths_are_crashes_with_their_last_words(make_lane: MakeLane) -> None:
+    lane = make_lane()
+    exited = run(lane, {"exit": 3})
+    assert (exited.category, exited.detail) == ("crash", "exit status 3 last words")
+    assert "SIGSEGV" in run(lane, {"signal": int(signal.SIGSEGV)}).detail
+    assert run(lane, {"signal": int(signal.SIGKILL)}).category == "memory"  # so the system ends those that take all
+    assert run(lane, {"memory_error": True}).category == "memory"
+    assert run(lane, {"texts": ["abc"]}).category == "passing"
+
+
+@pytest.mark.skipif(not memory_is_watched(), reason="resident memory cannot be told on this system")
+def test_the_memory_limit(make_lane: MakeLane) -> None:
+    with_room = make_lane(Limits(compile_s=20, schema_s=20, memory_gib=2))
+    record = run(with_room, {"texts": ["abc"], "hold_mib": 50})
+    assert record.category == "passing" and record.peak_mib > 50
+    tight = make_lane(Limits(compile_s=20, schema_s=20, memory_gib=record.peak_mib / 1024))
+    assert run(tight, {"texts": ["abc"], "hold_mib": 400}).category == "memory"
+    assert run(tight, {"texts": ["abc"]}).category == "passing"
+
+
+def test_refusals_do_not_cost_the_worker(make_lane: MakeLane) -> None:
+    def pid(bench: Bench, task: Any) -> Iterator[Event]:
+        yield {"event": "pid", "pid": os.getpid()}
+
+    lane = make_lane(job=pid)
+    first, second = (lane.run(None).events[0]["pid"] for _ in range(2))
+    assert first == second != os.getpid()
+
+
+def test_a_fault_of_the_harness_is_not_the_engine_s(make_lane: MakeLane) -> None:
+    def fault(bench: Bench, task: Any) -> Iterator[Event]:
+        yield {"event": "compiled", "ttfm_ns": 1, "compile_ns": 1}
+        raise ZeroDivisionError
+
+    lane = make_lane(job=fault)
+    with pytest.raises(HarnessError, match="ZeroDivisionError"):
+        lane.run(None)
+
+
+def test_an_engine_that_cannot_be_set_up_says_why(make_lane: MakeLane) -> None:
+    with pytest.raises(EngineUnavailable, match="needs the package nowhere"):
+        make_lane(engine=AbsentEngine)
+    with pytest.raises(EngineUnavailable, match="ValueError: set-up went wrong"):
+        make_lane(engine=BrokenEngine)
+
+
+def test_closing_a_busy_lane_ends_its_worker(make_lane: MakeLane, tmp_path: Path) -> None:
+    def hang(bench: Bench, task: Any) -> Iterator[Event]:
+        yield {"event": "pid"}
+        task.write_text(str(os.getpid()))
+        time.sleep(60)
+
+    lane = make_lane(job=hang)
+    lane.submit(tmp_path / "pid")
+    pid = _wait_for(tmp_path / "pid")
+    lane.close()
+    for _ in range(100):
+        if not _alive(pid):
+            break
+        time.sleep(0.02)
+    assert not _alive(pid)
+
+
+def _wait_for(path: Path) -> int:
+    for _ in range(200):
+        try:
+            return int(path.read_text())
+        except (OSError, ValueError):
+            time.sleep(0.02)
+    raise AssertionError("the worker did not start")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
