@@ -132,6 +132,7 @@ def suite(
     draft: Annotated[list[str] | None, typer.Option("--draft", help="4, 7 or 2020-12; may be repeated.")] = None,
     optional: Annotated[bool, typer.Option("--optional", help="The optional tests too.")] = False,
     formats: Annotated[bool, typer.Option("--formats", help="The tests of optional/format too.")] = False,
+    remotes: Annotated[bool, typer.Option(help="Give the suite's remote documents to engines that take any.")] = True,
     profile: opt.Profile = "default",
     wrong: Annotated[int, typer.Option("--wrong", min=0, help="List so many wrong verdicts an engine.")] = 0,
     out: opt.Out = None,
@@ -149,7 +150,7 @@ def suite(
     engines = opt.engines_of(engine, compare)
     chosen = opt.tokenizer_of(tokenizer, eos)
     figures = []
-    result = Result()
+    whole = Result()
     for each in draft or ["4", "7", "2020-12"]:
         tests = load_suite(source, each, optional=optional, formats=formats)
         plan = Plan(
@@ -158,24 +159,26 @@ def suite(
             data={"source": source.name, "digest": f"{each}/{len(tests.cases)}", "groups": len(tests.cases)},
             tokenizer=chosen,
             limits=Limits(limit_compile_s, limit_schema_s, limit_mem_gb),
-            settings=Settings(profile=_profile(profile), registry=tests.remotes),
+            settings=Settings(profile=_profile(profile), registry=tests.remotes if remotes else {}),
             pins=opt.pins_of(pin, jobs),
             num_lanes=jobs,
             out=out / f"draft{each}" if out else None,
             resume=resume,
         )
-        result = run_engines(plan, engines, messages)
+        result = run_engines(plan, [name for name in engines if name not in whole.unavailable], messages)
+        whole.unavailable.update(result.unavailable)
+        whole.interrupted = result.interrupted
         columns = [Column(run.header.engine, run) for run in result.runs]
         if columns and as_json:
             figures.append(suite_json(columns, each))
         elif columns:
             tables = suite_tables(columns, each)
             _show(tables + ([wrong_verdicts(column, wrong) for column in columns] if wrong else []), as_markdown)
-        if result.interrupted:
+        if whole.interrupted:
             break
     if as_json:
         typer.echo(json.dumps(figures, indent=1, ensure_ascii=False))
-    _finish(result, engines, messages)
+    _finish(whole, engines, messages)
 
 
 @app.command()

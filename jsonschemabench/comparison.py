@@ -48,7 +48,7 @@ def mask_tables(columns: Sequence[Column], num_slowest: int = 0) -> list[Table]:
         note = "An engine that refuses hard schemas looks faster; this table takes that away."
         tables.append(_figures(title, columns, compiled, note))
         tables.append(_ratios(columns, compiled))
-    tables += [_reasons(column) for column in columns if reasons(column.records())]
+    tables += [reasons_table(column) for column in columns if reasons(column.records())]
     if num_slowest:
         tables += [_slowest(column, num_slowest) for column in columns]
     changed = changed_verdicts(columns)
@@ -87,7 +87,8 @@ def _ratios(columns: Sequence[Column], ids: frozenset[str]) -> Table:
     )
 
 
-def _reasons(column: Column) -> Table:
+def reasons_table(column: Column) -> Table:
+    """Why an engine refused, most frequent first."""
     rows = [(reason, number(count)) for reason, count in reasons(column.records())]
     return Table(f"Why {column.name} refused", ("reason", "schemas"), rows)
 

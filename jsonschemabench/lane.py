@@ -10,6 +10,7 @@ events, and the event named ``compiled`` ends the first of its two time limits.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import gc
 import multiprocessing
 import os
@@ -263,6 +264,7 @@ def _work(lane: Lane, bench: Bench, supervisor: Connection, theirs: Connection, 
         pin_to(lane.pin)
     gc.disable()
     gc.freeze()
+    faulthandler.disable()  # a crash leaves the engine's own last words, not ours
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
             task = supervisor.recv()

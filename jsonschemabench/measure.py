@@ -85,29 +85,29 @@ def _judge(
     cut = max_tokens is not None and len(token_ids) > max_tokens
     token_ids = token_ids[:max_tokens]
     mask_ns: list[int] = []
-    accepted, disagree, failure, position = False, False, "", 0
+    accepted, disagree = False, False
+    walk = _Walk()
     try:
-        session = fresh
-        if session is None:
-            session = compiled.start()
-        position, allowed, committed = _walk(session, token_ids, bench.bitmask, mask_ns, skip_first=fresh is not None)
+        session = fresh if fresh is not None else compiled.start()
+        _walk(walk, session, token_ids, bench.bitmask, mask_ns, skip_first=fresh is not None)
         failure = session.error()
-        if position == len(token_ids):
+        if walk.position == len(token_ids):
             accepted = not failure and (cut or session.may_end())
         else:
-            if not allowed and not failure:
-                committed = session.commit(token_ids[position])
-            disagree = allowed != committed
+            committed = walk.committed
+            if not walk.allowed and not failure:
+                committed = session.commit(token_ids[walk.position])
+            disagree = walk.allowed != committed
     except MemoryError:
         raise
     except Exception as error:
-        accepted, failure, position = False, f"{type(error).__name__}: {error}", len(mask_ns)
+        accepted, failure = False, f"{type(error).__name__}: {error}"
     return {
         "event": "instance",
         "valid": instance.valid,
         "accepted": accepted,
         "num_tokens": len(token_ids),
-        "num_read": position,
+        "num_read": walk.position,
         "cut": cut,
         "error": failure,
         "disagree": disagree,
@@ -117,35 +117,35 @@ def _judge(
     }
 
 
-def _walk(
-    session: Session, token_ids: list[int], bitmask: Bitmask, mask_ns: list[int], *, skip_first: bool
-) -> tuple[int, bool, bool]:
-    """Feed tokens until one is not taken. Returns (tokens taken, was the last one allowed, was it committed).
+@dataclass(slots=True)
+class _Walk:
+    """How far an instance got: tokens taken, and what mask and commit said of the last one that was looked at."""
 
-    With ``skip_first`` the bitmask already holds the first token's mask.
-    """
+    position: int = 0
+    allowed: bool = True
+    committed: bool = True
+
+
+def _walk(
+    walk: _Walk, session: Session, token_ids: list[int], bitmask: Bitmask, mask_ns: list[int], *, skip_first: bool
+) -> None:
+    """Feed tokens until one is not taken. With ``skip_first`` the bitmask already holds the first token's mask."""
     words = bitmask.view(np.uint32)[0].data
     mask, commit, now, note = session.mask, session.commit, time.perf_counter_ns, mask_ns.append
-    start = 0
-    if skip_first and token_ids:
-        token_id = token_ids[0]
-        if not words[token_id >> 5] >> (token_id & 31) & 1:
-            return 0, False, False
-        if not commit(token_id):
-            return 0, True, False
-        start = 1
-    for position in range(start, len(token_ids)):
-        token_id = token_ids[position]
+    for token_id in token_ids:
         begin = now()
-        mask(bitmask)
-        if not words[token_id >> 5] >> (token_id & 31) & 1:
-            note(now() - begin)
-            return position, False, False
-        committed = commit(token_id)
-        note(now() - begin)
+        if not skip_first:
+            mask(bitmask)
+        allowed = words[token_id >> 5] >> (token_id & 31) & 1
+        committed = commit(token_id) if allowed else False
+        end = now()
+        if not skip_first:
+            note(end - begin)
+        skip_first = False
         if not committed:
-            return position, True, False
-    return len(token_ids), True, True
+            walk.allowed, walk.committed = bool(allowed), False
+            return
+        walk.position += 1
 
 
 def _slowest(tokenizer: Tokenizer, token_ids: list[int], mask_ns: list[int], offset: int) -> list[dict[str, Any]]:

@@ -23,7 +23,6 @@ from jsonschemabench.measure import Bench, Event, measure_case
 from jsonschemabench.process import keep_off
 from jsonschemabench.record import Record, record_of
 from jsonschemabench.scale_families import FAMILIES, family_case
-from jsonschemabench.summary import general_reason
 from jsonschemabench.table import Table
 from jsonschemabench.times import Times
 from jsonschemabench.tokenizer import Tokenizer
@@ -169,7 +168,7 @@ def verdict_of(curve: Sequence[Point]) -> str:
     if last.ended == "done":
         words.append(f"holds to {last.size:,}")
     else:
-        words.append(f"breaks at {last.size:,}: {last.ended} ({general_reason(last.detail)[:60]})")
+        words.append(f"breaks at {last.size:,}: {last.ended} ({' '.join(last.detail.split())[:70]})")
     return "; ".join(words)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from jsonschemabench.comparison import Column
+from jsonschemabench.comparison import Column, reasons_table
 from jsonschemabench.record import PASSING, REFUSED, Record
 from jsonschemabench.table import Table, number
 
@@ -39,7 +39,7 @@ def keyword_cell(records: Collection[Record]) -> str:
 
 
 def suite_tables(columns: Sequence[Column], draft: str) -> list[Table]:
-    """The two tables of a draft."""
+    """The tables of a draft: totals, keyword files, reasons of refusal."""
     names = [column.name for column in columns]
     about = "\n".join(column.about() for column in columns)
     totals = [
@@ -55,6 +55,7 @@ def suite_tables(columns: Sequence[Column], draft: str) -> list[Table]:
     return [
         Table(f"JSON Schema Test Suite, draft {draft}", ("tests", *names), totals, about),
         Table(f"Draft {draft} by file", ("file", *names), by_file, legend),
+        *(reasons_table(column) for column in columns if suite_counts(column.records())["groups refused"]),
     ]
 
 

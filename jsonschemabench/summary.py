@@ -85,6 +85,6 @@ def general_reason(detail: str) -> str:
     """A refusal's text without pointers, quoted values and numbers, so that like falls together with like."""
     text = re.sub(r"\[\d\d:\d\d:\d\d\]|/[\w./-]+\.(cc|rs|py):\d+:?", " ", detail)
     first = next((line for line in text.splitlines() if line.strip()), "")
-    for pattern, blank in ((r"\(at [^)]*\)|\bat [/#(][^\s,:]*", ""), (r"\{.*\}", "{…}"), (r"\d+", "N")):
+    for pattern, blank in ((r"\(at [^)]*\)|\bat [/#(][^\s,:]*", ""), (r"\{.*\}", "{…}"), (r"(?<!\w)\d+(?!\w)", "N")):
         first = re.sub(pattern, blank, first)
-    return " ".join(first.split())[:110]
+    return " ".join(first.split()).replace(" ,", ",").replace(" :", ":")[:110]

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias, Union
+from typing import TypeAlias
 
 from structgen.automata.regular import Language
 from structgen.ir import (
@@ -55,7 +55,7 @@ class _Spelling:
     partial: bytes
 
 
-Frame: TypeAlias = Union[Node, _Counted, _Spelling]
+Frame: TypeAlias = Node | _Counted | _Spelling
 Rest: TypeAlias = "tuple[Frame, Rest] | None"
 _Item: TypeAlias = "tuple[Rule | None, Rest, _Column]"
 
@@ -241,7 +241,7 @@ def _some_text(node: Node, ask: Callable[[Node], bool]) -> bool:
         return node.mask != 0
     if isinstance(node, Text):
         return not node.language.is_empty()
-    if isinstance(node, Repeat) and node.min == 0 or isinstance(node, Star):
+    if (isinstance(node, Repeat) and node.min == 0) or isinstance(node, Star):
         return True
     answers = [ask(child) for child in _children(node)]
     return any(answers) if isinstance(node, (Alt, Choice)) else all(answers)
@@ -269,12 +269,10 @@ def _consume(rest: tuple[Frame, Rest], byte: int) -> Iterator[Rest]:
 
 def _meets(language: Language, low: int, high: int) -> bool:
     """Whether a text of the language may start with a character of this range."""
-    return any(
-        first <= high and last >= low for characters, _ in language.edges() for first, last in characters.ranges
-    )
+    return any(first <= high and last >= low for characters, _ in language.edges() for first, last in characters.ranges)
 
 
-# --- spellings: which characters a few bytes stand for, or may become --------------------------------------------------
+# --- spellings: which characters a few bytes stand for, or may become ---
 
 _SHORT = {0x22: b'\\"', 0x5C: b"\\\\", 0x08: b"\\b", 0x0C: b"\\f", 0x0A: b"\\n", 0x0D: b"\\r", 0x09: b"\\t"}
 _SLASH = {0x2F: b"\\/"}
@@ -369,7 +367,7 @@ def _characters(low: int, high: int) -> Ranges:
     return ranges
 
 
-# --- the three questions ------------------------------------------------------------------------------------------------
+# --- the three questions ---
 
 
 def accepts(root: Node, data: bytes) -> bool:

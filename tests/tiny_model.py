@@ -35,6 +35,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
 
 def make_tiny_model(seed: int) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
     """The model (float32, CPU) and its tokenizer. Weights are large enough that the logits are far from flat."""
+    torch.set_num_threads(1)  # two threads wait for each other longer than such small matrices take
     tokenizer = make_tokenizer()
     config = LlamaConfig(
         vocab_size=len(tokenizer) + PADDING,

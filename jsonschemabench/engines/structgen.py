@@ -59,7 +59,7 @@ class StructgenEngine:
 
     def setup(self, tokenizer: Tokenizer, settings: Settings) -> None:
         self._library = require(self.name, "structgen", "structgen")
-        self._compile_error = require(self.name, "structgen.errors", "structgen").CompileError
+        self._refusal = require(self.name, "structgen.errors", "structgen").StructgenError
         self._profile = settings.profile
         if settings.profile == "exact":
             exact = getattr(self._library.SchemaOptions, "exact", None)
@@ -76,5 +76,5 @@ class StructgenEngine:
     def compile(self, schema: Any) -> StructgenCompiled:
         try:
             return StructgenCompiled(self._library.compile_schema(schema, self._vocabulary, **self._keywords))
-        except self._compile_error as error:
+        except self._refusal as error:
             raise Refused(str(error)) from error

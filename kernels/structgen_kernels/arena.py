@@ -21,7 +21,7 @@ from numba.extending import intrinsic
 NET = 0  # instructions: OP, A, B, C, RULE
 SWITCH = 1  # branches of SWITCH instructions: byte, next pc; sorted by byte within an instruction
 CLASSES = 2  # byte classes: 256 bits; class b < 256 is the single byte b
-RULES = 3  # rules: START (pc), ROOTED (1: only entered as the start of a text)
+RULES = 3  # ways into rules: START (pc), ROOTED (1: only entered as the start of a text), RULE (what is called then)
 STATES = 4  # see the S_ columns
 ALLOWED = 5  # per state: the bytes that lead anywhere
 LOOPS = 6  # per state: bytes already known to lead back to the state itself
@@ -54,7 +54,10 @@ CURSORS = 32  # scratch of the trie merge
 PENDING = 33  # scratch: (state, trie) pairs to resolve
 ROW_OWNER = 34  # per row: the entry that owns it, and whether it was used since the clock hand passed
 NEEDS = 35  # with status LAZY_PC: the instructions to expand
-NUM_TABLES = 36
+NOTES = 36  # what is known of items at NOTE instructions: see the N_ columns
+HEIGHT = 37  # per node of the vocabulary's trie: bytes of the longest path below it
+PAIRS = 38  # scratch: pairs of states along the path of a walk
+NUM_TABLES = 39
 
 # ---- header -------------------------------------------------------------------------------------------------------
 COUNT = 0
@@ -102,6 +105,16 @@ JUMP = 7  # A = next
 SET = 8  # A = next, B = the counter's new value
 TAKE = 9  # A = next; the counter goes down by one if the result is within B and C
 ZERO = 10  # A = next, if the counter is zero
+NOTE = 11  # A = next; B = a row of NOTES
+
+# A note says that an item is nearly another one, its base: every text that lives in the item lives in the base, step by
+# step, and texts without bytes of DIFFERENCE that are no longer than the counter (plus SLACK) live in both or in neither.
+N_BASE = 0  # pc of the base, whose counter is zero
+N_DIFFERENCE = 1  # byte class, or -1 for none
+N_SLACK = 2  # added to the item's counter; -1: the length does not matter
+N_TAIL = 3  # a rule whose items' counters count too, or -1
+NOTE_WIDTH = 4
+MAX_COUNT = 1 << 30  # the counter of a repeat without an upper limit; no text gets there
 
 # ---- columns ------------------------------------------------------------------------------------------------------
 S_ITEMS, S_KERNEL, S_EXTENDED = 0, 1, 2  # first row in ITEMS; rows of the kernel; rows with what completions added
@@ -123,8 +136,9 @@ E_START, E_TOKENS = 3, 4  # narrow: rows of POOL
 E_ROW = 5  # wide: row, or -1
 E_EXIT = 6  # the trie of remainders, or -1
 E_KIND = 7
-ENTRY_WIDTH = 8
-NARROW, WIDE_KIND, UNBUILT = 0, 1, 2
+E_BASE = 8  # the entry this one was derived from, or -1
+ENTRY_WIDTH = 9
+NARROW, WIDE_KIND, UNBUILT, SAME = 0, 1, 2, 3  # SAME: equal to its base
 
 
 class Table(NamedTuple):
@@ -139,7 +153,7 @@ TABLES: dict[int, Table] = {
     NET: Table("instructions", np.int32, 5),
     SWITCH: Table("switch rows", np.int32, 2),
     CLASSES: Table("byte classes", np.uint64, 4),
-    RULES: Table("rules", np.int32, 2),
+    RULES: Table("rules", np.int32, 3),
     STATES: Table("states", np.int32, STATE_WIDTH),
     ALLOWED: Table("states", np.uint64, 4),
     LOOPS: Table("states", np.uint64, 4),
@@ -172,6 +186,9 @@ TABLES: dict[int, Table] = {
     PENDING: Table("pending masks", np.int32, 2),
     ROW_OWNER: Table("rows", np.int32, 2),
     NEEDS: Table("needs", np.int32, 0),
+    NOTES: Table("notes", np.int32, NOTE_WIDTH),
+    HEIGHT: Table("trie nodes", np.int32, 0),
+    PAIRS: Table("walk stack", np.int32, 2),
 }
 
 

@@ -12,7 +12,7 @@ from numba import njit
 
 from structgen_kernels.arena import (
     ACCEPTS, ACTIVE, ALLOWED, BIRTHS, BYTE, CALL, CALLS, CAPACITY, CLASSES, COUNT, END, EXITED, FULL, FULL_TABLE, ITEMS, JUMP,
-    KERNEL, LAZY, LAZY_PC, LOOPS, NEEDS, NET, NUM_NEEDS, ROOT, RULES, S_ACTIVE, S_CALLS, S_EXTENDED, S_FLAGS, S_ITEMS, S_KERNEL,
+    KERNEL, LAZY, LAZY_PC, LOOPS, NEEDS, NET, NOTE, NUM_NEEDS, ROOT, RULES, S_ACTIVE, S_CALLS, S_EXTENDED, S_FLAGS, S_ITEMS, S_KERNEL,
     S_NUM_ACTIVE, S_NUM_CALLS, S_NUM_PARTS, SEEN, SELF, SET, SPLIT, STAMP, STATE_TABLE, STATE_WIDTH, STATES, SWITCH, SWITCHED,
     TAKE, TOKEN_DATA, TOKEN_START, TOP, TRANS, WORK, ZERO, helper, i32, i32x2, i32x3, i32x4, i32xn, i64, u8, u64x4,
 )  # fmt: skip
@@ -61,7 +61,7 @@ def _push(h, pc, origin, arg, n):
 def _birth(h, s, num_kernel):
     """Closure of the kernel in KERNEL[:num_kernel] as state s, whose row is free. Commits counts only when complete."""
     net, work, kernel = i32xn(h, NET, 5), i32x3(h, WORK), i32x3(h, KERNEL)
-    rules, classes = i32x2(h, RULES), u64x4(h, CLASSES)
+    rules, classes = i32x3(h, RULES), u64x4(h, CLASSES)
     items, active, calls = i32x3(h, ITEMS), i32x3(h, ACTIVE), i32x4(h, CALLS)
     states, allowed = i32xn(h, STATES, STATE_WIDTH), u64x4(h, ALLOWED)
     h[STAMP] += 1
@@ -105,12 +105,12 @@ def _birth(h, s, num_kernel):
             n = _push(h, a, origin, arg, n)
             if n >= 0:
                 n = _push(h, b, origin, arg, n)
-        elif op == JUMP:
+        elif op == JUMP or op == NOTE:
             n = _push(h, a, origin, arg, n)
         elif op == CALL:
             if num_calls >= h[CAPACITY + CALLS]:
                 return full(h, CALLS)
-            calls[num_calls, 0] = a
+            calls[num_calls, 0] = rules[a, 2]
             calls[num_calls, 1] = b
             calls[num_calls, 2] = origin
             calls[num_calls, 3] = arg
@@ -329,9 +329,13 @@ def step(h, s, byte):
                 w3 &= classes[byte, 3]
             if n >= h[CAPACITY + KERNEL]:
                 return full(h, KERNEL)
+            arg = active[k, 2]
+            while net[target, 0] == SET:  # so that an item's counter shows what it is at
+                arg = net[target, 2]
+                target = net[target, 1]
             kernel[n, 0] = target
             kernel[n, 1] = s if active[k, 1] == SELF else active[k, 1]
-            kernel[n, 2] = active[k, 2]
+            kernel[n, 2] = arg
             n += 1
         else:
             w0 &= ~classes[a, 0]
@@ -374,7 +378,7 @@ def allows(h, s, byte):
 def start_state(h, rule):
     """The state at the start of a text of a rule."""
     kernel = i32x3(h, KERNEL)
-    kernel[0, 0] = i32x2(h, RULES)[rule, 0]
+    kernel[0, 0] = i32x3(h, RULES)[rule, 0]
     kernel[0, 1] = ROOT
     kernel[0, 2] = 0
     return intern(h, 1)

@@ -18,12 +18,14 @@ import numpy as np
 from numba import njit
 
 from structgen_kernels.arena import (
-    ACCEPTS, ALLOWED, ARG_CAP, BELOW, BUDGET, CALLS, CAPACITY, CLOCK, COUNT, CURSORS, E_ARG, E_EXIT, E_KIND, E_PC, E_ROW, E_START,
-    E_TOKENS, E_TRIE, ENTRIES, ENTRY_TABLE, ENTRY_WIDTH, EVICTED, EXIT_LISTS, EXITED, EXITS, FIRST_BYTE, FRAMES,
-    ITEMS, KERNEL, LOOPS, NARROW, NET, NODE_TOKENS, NODES, PARTS, PENDING, POOL, RANGES, ROOT, ROOTS, ROW_OWNER, ROWS, RULES,
-    S_CALLS, S_EXTENDED, S_FLAGS, S_ITEMS, S_NUM_CALLS, S_NUM_PARTS, S_PARTS, SELF, STACK, STATE_WIDTH, STATES, STEPS_LEFT,
-    T_DEPTH, T_END, T_EXITS, T_FIRST, T_NUM_EXITS, T_PARENT, TOP, TRANS, TRIE_TABLE, TRIE_WIDTH, TRIES, UNBUILT, VISITED,
-    VOCABULARY, WALK_ENTRY, WALK_EXITS, WALK_NODE, WALK_RANGES, WIDE, WIDE_KIND, WORDS, helper, i32, i32x2, i32x3, i32x4, i32xn, rows_of, u64x4,
+    ACCEPTS, ALLOWED, ARG_CAP, BELOW, BUDGET, CALL, CAPACITY, CLASSES, CLOCK, COUNT, CURSORS, ENTRIES, ENTRY_TABLE,
+    ENTRY_WIDTH, EVICTED, EXITED, EXITS, EXIT_LISTS, E_ARG, E_BASE, E_EXIT, E_KIND, E_PC, E_ROW, E_START, E_TOKENS,
+    E_TRIE, FIRST_BYTE, FRAMES, FULL, HEIGHT, ITEMS, JUMP, KERNEL, LAZY, LAZY_PC, LOOPS, NARROW, NET, NODES,
+    NODE_TOKENS, NOTE, NOTES, NOTE_WIDTH, N_BASE, N_DIFFERENCE, N_SLACK, N_TAIL, PAIRS, PARTS, PENDING, POOL, RANGES, ROOT,
+    ROOTS, ROWS, ROW_OWNER, RULES, SAME, STACK, STATES, STATE_WIDTH, STEPS_LEFT, S_EXTENDED, S_FLAGS, S_ITEMS,
+    S_KERNEL, S_NUM_PARTS, S_PARTS, TOP, TRANS, TRIES, TRIE_TABLE, TRIE_WIDTH, T_DEPTH, T_END, T_EXITS, T_FIRST,
+    T_NUM_EXITS, T_PARENT, UNBUILT, VISITED, VOCABULARY, WALK_ENTRY, WALK_EXITS, WALK_NODE, WALK_RANGES, WIDE,
+    WIDE_KIND, WORDS, helper, i32, i32x2, i32x3, i32x4, i32xn, rows_of, u64x4,
 )  # fmt: skip
 from structgen_kernels.machine import full, goto, intern, step
 
@@ -35,7 +37,7 @@ def _start_of_entry(h, pc, arg):
     kernel = i32x3(h, KERNEL)
     rule = i32xn(h, NET, 5)[pc, 4]
     kernel[0, 0] = pc
-    kernel[0, 1] = ROOT if i32x2(h, RULES)[rule, 1] else TOP
+    kernel[0, 1] = ROOT if i32x3(h, RULES)[rule, 1] else TOP
     kernel[0, 2] = arg
     return intern(h, 1)
 
@@ -131,11 +133,15 @@ def _walk(h, trie, start):
     return status
 
 
-@helper("int64(int64[::1], int64, int64)")
-def _remainder_trie(h, trie, num_exits):
-    """The trie of what stands below EXITS[:num_exits] (nodes of a trie), merged. Equal lists are one trie."""
+@helper("int64(int64[::1], int64, int64, int64)")
+def _remainder_trie(h, trie, first_exit, num_exits):
+    """The trie of what stands below some nodes of a trie, merged. Equal lists are one trie.
+
+    The nodes are EXITS[first_exit : first_exit + num_exits], ascending.
+    """
     tries, nodes, below = i32xn(h, TRIES, TRIE_WIDTH), i32x4(h, NODES), u64x4(h, BELOW)
-    tokens, exits, table = i32(h, NODE_TOKENS), i32(h, EXITS), i32(h, TRIE_TABLE)
+    tokens, all_exits, table = i32(h, NODE_TOKENS), i32(h, EXITS), i32(h, TRIE_TABLE)
+    exits = all_exits[first_exit : first_exit + num_exits]
     frames, cursors = i32x3(h, FRAMES), i32x2(h, CURSORS)
     x = np.uint64(trie) + np.uint64(1)
     for k in range(num_exits):
@@ -148,7 +154,7 @@ def _remainder_trie(h, trie, num_exits):
         if tries[t, T_PARENT] == trie and tries[t, T_NUM_EXITS] == num_exits:
             same = True
             for k in range(num_exits):
-                if exits[tries[t, T_EXITS] + k] != exits[k]:
+                if all_exits[tries[t, T_EXITS] + k] != exits[k]:
                     same = False
                     break
             if same:
@@ -158,7 +164,7 @@ def _remainder_trie(h, trie, num_exits):
     if t + 1 >= h[CAPACITY + TRIES]:
         return full(h, TRIES)
     kept = h[CAPACITY + EXITS] - h[EXIT_LISTS] - num_exits
-    if kept < num_exits:
+    if kept < first_exit + num_exits:
         return full(h, EXITS)
     if num_exits == 1:  # a slice of its parent
         node = exits[0]
@@ -242,30 +248,34 @@ def _remainder_trie(h, trie, num_exits):
     tries[t, T_NUM_EXITS] = num_exits
     tries[t, T_EXITS] = kept
     for k in range(num_exits):
-        exits[kept + k] = exits[k]
+        all_exits[kept + k] = exits[k]
     h[EXIT_LISTS] += num_exits
     h[COUNT + TRIES] = t + 1
     table[p] = t
     return t
 
 
-@helper("int64(int64[::1])")
-def _free_row(h):
-    """A row for a new wide entry: a fresh one, or the first that the clock hand finds unused since it last passed."""
+@helper("int64(int64[::1], int64)")
+def _take_row(h, e):
+    """Give entry e a row: a fresh one, or the first that the clock hand finds unused since it last passed."""
+    owner, entries = i32x2(h, ROW_OWNER), i32xn(h, ENTRIES, ENTRY_WIDTH)
     n = h[COUNT + ROWS]
+    r = n
     if n < h[CAPACITY + ROWS]:
         h[COUNT + ROWS] = n + 1
-        return n
-    owner, entries = i32x2(h, ROW_OWNER), i32xn(h, ENTRIES, ENTRY_WIDTH)
-    while True:
+    else:
         r = h[CLOCK]
+        while owner[r, 1]:
+            owner[r, 1] = 0
+            r = (r + 1) % n
         h[CLOCK] = (r + 1) % n
-        if owner[r, 1] == 0:
-            entries[owner[r, 0], E_ROW] = -1
-            entries[owner[r, 0], E_KIND] = UNBUILT
-            h[EVICTED] += 1
-            return r
-        owner[r, 1] = 0
+        entries[owner[r, 0], E_ROW] = -1
+        entries[owner[r, 0], E_KIND] = UNBUILT
+        h[EVICTED] += 1
+    owner[r, 0] = e
+    owner[r, 1] = 1
+    entries[e, E_ROW] = r
+    return r
 
 
 @helper("int64(int64[::1], int64)")
@@ -291,24 +301,19 @@ def _build(h, e):
     for k in range(num_ranges):
         total += ranges[k, 1] - ranges[k, 0]
     if h[WALK_EXITS] and entries[e, E_EXIT] < 0:
-        t = _remainder_trie(h, trie, h[WALK_EXITS])
+        t = _remainder_trie(h, trie, 0, h[WALK_EXITS])
         if t < 0:
             h[WALK_ENTRY] = -1
             return t
         entries[e, E_EXIT] = t
     h[WALK_ENTRY] = -1
     if total >= h[WIDE]:
-        r = _free_row(h)
-        owner = i32x2(h, ROW_OWNER)
-        owner[r, 0] = e
-        owner[r, 1] = 1
-        row = rows_of(h)[r]
+        row = rows_of(h)[_take_row(h, e)]
         row[:] = 0
         for k in range(num_ranges):
             for z in range(ranges[k, 0], ranges[k, 1]):
                 t = tokens[z]
                 row[t >> 5] |= np.uint32(1) << np.uint32(t & 31)
-        entries[e, E_ROW] = r
         entries[e, E_KIND] = WIDE_KIND
     else:
         pool = i32(h, POOL)
@@ -326,10 +331,145 @@ def _build(h, e):
     return 0
 
 
+@helper("boolean(int64[::1], int64, int64, int64, int64)")
+def _agree_below(h, note, s, t, node):
+    """Whether the states s (of an item with a note) and t (of its base) are known to agree on all below a trie node."""
+    states, items = i32xn(h, STATES, STATE_WIDTH), i32x3(h, ITEMS)
+    if states[s, S_KERNEL] != 1 or states[t, S_KERNEL] != 1:
+        return False
+    net, notes, rules = i32xn(h, NET, 5), i32xn(h, NOTES, NOTE_WIDTH), i32x3(h, RULES)
+    i, j = states[s, S_ITEMS], states[t, S_ITEMS]
+    pc, arg = items[i, 0], items[i, 2]
+    while net[pc, 0] == JUMP:
+        pc = net[pc, 1]
+    if net[pc, 0] == CALL and items[j, 1] == TOP and rules[net[pc, 1], 0] == items[j, 0] and net[pc, 3] == items[j, 2]:
+        return True  # s is about to call the very rule that t is in, at the very place
+    if items[i, 0] == items[j, 0] and items[i, 2] == items[j, 2]:
+        return True  # the same place of the same rule
+    difference, slack, tail = notes[note, N_DIFFERENCE], notes[note, N_SLACK], notes[note, N_TAIL]
+    if difference >= 0:
+        below, classes = u64x4(h, BELOW), u64x4(h, CLASSES)
+        for c in range(4):
+            if below[node, c] & classes[difference, c] != np.uint64(0):
+                return False
+    if slack < 0:
+        return True
+    height = i32(h, HEIGHT)[node]
+    if items[i, 1] == TOP:
+        return arg + slack >= height
+    return net[pc, 4] == tail and arg >= height
+
+
 @helper("int64(int64[::1], int64, int64, int64)")
-def _entry(h, trie, pc, arg):
-    """The built entry R(trie, pc, arg), or a status."""
-    arg = min(arg, h[ARG_CAP])
+def _removed(h, note, start, base_start):
+    """Walk the vocabulary's trie from an item and its base at once; subtrees that only the base keeps go to EXITS.
+
+    Returns their number or a status (then start again: what was found so far is remembered in transitions).
+    """
+    nodes, trans, exits, roots = i32x4(h, NODES), i32xn(h, TRANS, 256), i32(h, EXITS), i32(h, ROOTS)
+    allowed, stack = u64x4(h, ALLOWED), i32x2(h, PAIRS)
+    states = i32xn(h, STATES, STATE_WIDTH)
+    max_exits = h[CAPACITY + EXITS] - h[EXIT_LISTS]
+    n = 0
+    stack[0, 0] = start
+    stack[0, 1] = base_start
+    for first in range(256):
+        if roots[first] < 0 or (allowed[base_start, first >> 6] >> np.uint64(first & 63)) & np.uint64(1) == np.uint64(0):
+            continue
+        i = np.int64(roots[first])
+        end = np.int64(nodes[i, 1])
+        while i < end:
+            depth, byte = nodes[i, 2], nodes[i, 0]
+            s, t = stack[depth, 0], stack[depth, 1]
+            subtree = np.int64(nodes[i, 1])
+            if (allowed[t, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1) == np.uint64(0):
+                i = subtree
+                continue
+            after = np.int64(trans[s, byte])
+            if after == -1:
+                after = step(h, s, byte)
+                if after < 0:
+                    return after
+            base_after = np.int64(trans[t, byte])
+            if base_after == -1:
+                base_after = step(h, t, byte)
+                if base_after < 0:
+                    return base_after
+            if base_after == 0:
+                i = subtree
+                continue
+            h[VISITED] += 1
+            if after == 0:
+                if n >= max_exits:
+                    return full(h, EXITS)
+                exits[n] = i
+                n += 1
+                i = subtree
+            elif states[base_after, S_FLAGS] & EXITED or _agree_below(h, note, after, base_after, i):
+                i = subtree  # what follows an exit is the business of the trie of remainders
+            else:
+                stack[depth + 1, 0] = after
+                stack[depth + 1, 1] = base_after
+                i += 1
+    return n
+
+
+@helper("int64(int64[::1], int64, int64, int64)")
+def _derive(h, e, note, base):
+    """Build entry e of the vocabulary's trie from its built wide base, as the base less some subtrees."""
+    entries, notes = i32xn(h, ENTRIES, ENTRY_WIDTH), i32xn(h, NOTES, NOTE_WIDTH)
+    nodes, tokens, exits, tries = i32x4(h, NODES), i32(h, NODE_TOKENS), i32(h, EXITS), i32xn(h, TRIES, TRIE_WIDTH)
+    start = _start_of_entry(h, entries[e, E_PC], entries[e, E_ARG])
+    if start < 0:
+        return start
+    base_start = _start_of_entry(h, notes[note, N_BASE], 0)
+    if base_start < 0:
+        return base_start
+    n = _removed(h, note, start, base_start)
+    if n < 0:
+        return n
+    entries[e, E_BASE] = base
+    if n == 0:
+        entries[e, E_KIND] = SAME
+        entries[e, E_EXIT] = entries[base, E_EXIT]
+        return 0
+    whole = entries[base, E_EXIT]
+    if whole >= 0 and entries[e, E_EXIT] < 0:
+        # the base's exits that are in no removed subtree; both lists are sorted
+        first, count = tries[whole, T_EXITS], tries[whole, T_NUM_EXITS]
+        if n + count > h[CAPACITY + EXITS] - h[EXIT_LISTS]:
+            return full(h, EXITS)
+        left, r = 0, 0
+        for k in range(count):
+            x = exits[first + k]
+            while r < n and nodes[exits[r], 1] <= x:
+                r += 1
+            if r == n or x < exits[r]:
+                exits[n + left] = x
+                left += 1
+        if left:
+            t = _remainder_trie(h, VOCABULARY, n, left)
+            if t < 0:
+                return t
+            entries[e, E_EXIT] = t
+    owner = i32x2(h, ROW_OWNER)
+    owner[entries[base, E_ROW], 1] = 1  # the clock passes a row that is in use
+    r = _take_row(h, e)
+    row, source = rows_of(h)[r], rows_of(h)[entries[base, E_ROW]]
+    for w in range(row.shape[0]):
+        row[w] = source[w]
+    for k in range(n):
+        i = exits[k]
+        for z in range(nodes[i, 3], nodes[nodes[i, 1], 3]):
+            t = tokens[z]
+            row[t >> 5] &= ~(np.uint32(1) << np.uint32(t & 31))
+    entries[e, E_KIND] = WIDE_KIND
+    return 0
+
+
+@helper("int64(int64[::1], int64, int64, int64)")
+def _find_entry(h, trie, pc, arg):
+    """The entry R(trie, pc, arg), made UNBUILT if it is new; or a status."""
     entries, table = i32xn(h, ENTRIES, ENTRY_WIDTH), i32(h, ENTRY_TABLE)
     x = np.uint64(pc) * np.uint64(0x9E3779B97F4A7C15) ^ np.uint64(trie) * np.uint64(0xC2B2AE3D27D4EB4F)
     x ^= np.uint64(arg) * np.uint64(0x165667B19E3779F9)
@@ -339,10 +479,6 @@ def _entry(h, trie, pc, arg):
     while table[p] != 0:
         e = table[p]
         if entries[e, E_PC] == pc and entries[e, E_TRIE] == trie and entries[e, E_ARG] == arg:
-            if entries[e, E_KIND] == UNBUILT:
-                status = _build(h, np.int64(e))
-                if status < 0:
-                    return status
             return np.int64(e)
         p = (p + 1) & m
     e = h[COUNT + ENTRIES]
@@ -353,17 +489,43 @@ def _entry(h, trie, pc, arg):
     entries[e, E_ARG] = arg
     entries[e, E_ROW] = -1
     entries[e, E_EXIT] = -1
+    entries[e, E_BASE] = -1
     entries[e, E_KIND] = UNBUILT
     h[COUNT + ENTRIES] = e + 1
     table[p] = e
-    status = _build(h, e)
-    return status if status < 0 else e
+    return e
+
+
+@helper("int64(int64[::1], int64)")
+def _ensure(h, e):
+    """Build entry e if it is not built. Returns 0 or a status."""
+    entries, net, notes = i32xn(h, ENTRIES, ENTRY_WIDTH), i32xn(h, NET, 5), i32xn(h, NOTES, NOTE_WIDTH)
+    if entries[e, E_KIND] != UNBUILT:
+        return 0
+    pc = entries[e, E_PC]
+    if entries[e, E_TRIE] == VOCABULARY and net[pc, 0] == LAZY:
+        start = _start_of_entry(h, pc, entries[e, E_ARG])  # the note is written when the instruction is expanded
+        if start < 0:
+            return start
+    if entries[e, E_TRIE] == VOCABULARY and net[pc, 0] == NOTE:
+        note = np.int64(net[pc, 2])
+        base = _find_entry(h, VOCABULARY, notes[note, N_BASE], 0)
+        if base < 0:
+            return base
+        if entries[base, E_KIND] == UNBUILT:
+            status = _build(h, base)
+            if status < 0:
+                return status
+        if entries[base, E_KIND] == WIDE_KIND:
+            return _derive(h, e, note, base)
+    return _build(h, e)
 
 
 @helper("int64(int64[::1], int64)")
 def _resolve(h, s):
     """Find the entries whose union is the mask of state s, and keep them. Returns 0 or a status."""
     states, items, net = i32xn(h, STATES, STATE_WIDTH), i32x3(h, ITEMS), i32xn(h, NET, 5)
+    rules, kernel = i32x3(h, RULES), i32x3(h, KERNEL)
     entries, parts, pending = i32xn(h, ENTRIES, ENTRY_WIDTH), i32(h, PARTS), i32x2(h, PENDING)
     first = h[COUNT + PARTS]
     num_parts = 0
@@ -376,11 +538,23 @@ def _resolve(h, s):
         i += 1
         base = states[t, S_ITEMS]
         for k in range(base, base + states[t, S_EXTENDED]):
-            pc, origin = items[k, 0], items[k, 1]
-            e = _entry(h, trie, pc, np.int64(items[k, 2]))
+            pc, origin, arg = items[k, 0], items[k, 1], np.int64(items[k, 2])
+            at = pc
+            while net[at, 0] == JUMP:
+                at = net[at, 1]
+            called = net[at, 0] == CALL  # an item that only calls a rule has the mask of the rule's start
+            if called:
+                e = _find_entry(h, trie, rules[net[at, 1], 0], np.int64(min(net[at, 3], h[ARG_CAP])))
+            else:
+                e = _find_entry(h, trie, pc, min(arg, h[ARG_CAP]))
             if e < 0:
                 return e
-            if entries[e, E_KIND] == WIDE_KIND or entries[e, E_TOKENS] > 0:
+            status = _ensure(h, e)
+            if status < 0:
+                return status
+            if entries[e, E_KIND] == SAME:
+                e = np.int64(entries[e, E_BASE])
+            if entries[e, E_KIND] != NARROW or entries[e, E_TOKENS] > 0:
                 known = False
                 for z in range(first, first + num_parts):
                     if parts[z] == e:
@@ -391,8 +565,14 @@ def _resolve(h, s):
                         return full(h, PARTS)
                     parts[first + num_parts] = e
                     num_parts += 1
-            if entries[e, E_EXIT] >= 0 and origin > ROOT:
-                after = goto(h, origin, net[pc, 4])
+            if entries[e, E_EXIT] >= 0 and (called or origin > ROOT):
+                if called:
+                    kernel[0, 0] = net[at, 2]
+                    kernel[0, 1] = origin
+                    kernel[0, 2] = arg
+                    after = intern(h, 1)
+                else:
+                    after = goto(h, origin, net[pc, 4])
                 if after < 0:
                     return after
                 if after > 0:
@@ -433,10 +613,9 @@ def fill_mask(h, s, out, index, ends):
     copied = False
     for k in range(first, first + num_parts):
         e = parts[k]
-        if entries[e, E_KIND] == UNBUILT:  # its row was given up
-            status = _build(h, np.int64(e))
-            if status < 0:
-                return status
+        status = _ensure(h, np.int64(e))  # its row may have been given up
+        if status < 0:
+            return status
         r = entries[e, E_ROW]
         if r < 0:
             continue
@@ -462,3 +641,15 @@ def fill_mask(h, s, out, index, ends):
         for z in range(ends.shape[0]):
             out[index, ends[z] >> 5] |= np.uint32(1) << np.uint32(ends[z] & 31)
     return 0
+
+
+@njit("void(int32[:, ::1], int64, int32[::1])", cache=True, nogil=True)
+def measure_heights(nodes, num_nodes, out):
+    """out[i] = bytes of the longest path below node i of a depth-first trie."""
+    for i in range(num_nodes - 1, -1, -1):
+        longest = 0
+        child = i + 1
+        while child < nodes[i, 1]:
+            longest = max(longest, out[child] + 1)
+            child = nodes[child, 1]
+        out[i] = longest

@@ -20,7 +20,6 @@ from structgen.automata import text
 from structgen.errors import GrammarTooComplex
 from structgen.ir import Alt, Bytes, Call, Choice, Lazy, Literal, Node, Repeat, Rule, Seq, Star, Text
 
-UNLIMITED = 2**30  # the counter of a repeat without an upper limit; texts cannot get there
 _WIDTH = 5
 _FAIL_PC = 0
 _EAGER_BRANCHES = 4  # a choice with more branches emits their continuations when they are reached
@@ -50,6 +49,7 @@ class Network:
         self._rules: dict[object, int] = {}
         self._kept: list[object] = []  # what ids in keys refer to must stay alive
         self._shared: dict[tuple[Any, ...], int] = {}
+        self.tails: dict[tuple[Any, ...], text.Tail] = {}
         classes = arena.tables[k.CLASSES]
         for b in range(256):
             classes[b, b >> 6] = np.uint64(1) << np.uint64(b & 63)
@@ -107,7 +107,10 @@ class Network:
         return self.instruction(k.SWITCHED, self.byte_class(mask), first, len(branches), rule=rule)
 
     def lazy(self, function: Callable[..., int], *args: Any, rule: int) -> int:
-        """An instruction that stands for `function(*args)` (a pc) until it is reached."""
+        """An instruction that stands for `function(*args)` until it is reached.
+
+        The function returns a pc to jump to, or `~pc` of an instruction to become.
+        """
         self._thunks.append((function, args))
         return self.instruction(k.LAZY, len(self._thunks) - 1, rule=rule)
 
@@ -117,6 +120,38 @@ class Network:
         if pc is None:
             pc = self._shared[key] = self.lazy(function, *args, rule=rule)
         return pc
+
+    def call(self, rule_id: int, after: int, arg: int = 0, *, rule: int) -> int:
+        """Call a rule (or a way into one), its counter starting at `arg`."""
+        return self.instruction(k.CALL, rule_id, after, arg, rule=rule)
+
+    def note(self, target: int, *, base: int, difference: int, slack: int, tail: int, rule: int) -> int:
+        """An instruction that goes on at `target` and says of its items that they are nearly `base` (see `arena`)."""
+        row = int(self._header[k.COUNT + k.NOTES])
+        if row >= self._header[k.CAPACITY + k.NOTES]:
+            raise ArenaFull(k.NOTES)
+        self._arena.tables[k.NOTES][row] = (base, difference, slack, tail)
+        self._header[k.COUNT + k.NOTES] = row + 1
+        return self.instruction(k.NOTE, target, row, rule=rule)
+
+    def counter(self, target: int, value: int, *, rule: int) -> int:
+        """Set the item's counter, then go on at `target`."""
+        return self.instruction(k.SET, target, value, rule=rule)
+
+    def ends_rule(self, pc: int) -> bool:
+        """Whether a rule is complete at pc."""
+        if pc >= self._base:
+            return self._buffer[(pc - self._base) * _WIDTH] == k.END
+        return bool(self._net[pc, 0] == k.END)
+
+    def entrance(self, start: int, into: int | None = None, *, rooted: bool = False) -> int:
+        """A way to call a rule: it starts at pc `start`, and `into` (default: itself) is what is complete at its end."""
+        index = int(self._header[k.COUNT + k.RULES])
+        if index >= self._header[k.CAPACITY + k.RULES]:
+            raise ArenaFull(k.RULES)
+        self._header[k.COUNT + k.RULES] = index + 1
+        self._arena.tables[k.RULES][index] = (start, int(rooted), index if into is None else into)
+        return index
 
     def byte_class(self, mask: int) -> int:
         """The id of a byte class."""
@@ -156,9 +191,11 @@ class Network:
             targets.append(function(*args))
         self.flush()
         for pc, target in zip(needs, targets, strict=True):
-            thunk = int(self._net[pc, 1])
-            self._net[pc, :4] = (k.JUMP, target, 0, 0)
-            self._thunks[thunk] = _SPENT
+            self._thunks[self._net[pc, 1]] = _SPENT
+            if target >= 0:
+                self._net[pc, :4] = (k.JUMP, target, 0, 0)
+            else:  # a note stands in for the instruction itself
+                self._net[pc, :4] = self._net[~target, :4]
 
     # ---- nodes -------------------------------------------------------------------------------------------------
 
@@ -178,13 +215,13 @@ class Network:
         return index
 
     def _new_rule(self, body: Rule | Node, *, rooted: bool) -> int:
-        index = int(self._header[k.COUNT + k.RULES])
-        if index >= self._header[k.CAPACITY + k.RULES]:
-            raise ArenaFull(k.RULES)
-        self._header[k.COUNT + k.RULES] = index + 1
-        start = self.lazy(self._emit_rule, body, index, rule=index)
-        self._arena.tables[k.RULES][index] = (start, int(rooted))
+        index = self.entrance(_FAIL_PC, rooted=rooted)
+        self.start_rule(index, self.lazy(self._emit_rule, body, index, rule=index))
         return index
+
+    def start_rule(self, index: int, start: int) -> None:
+        """Set where a rule starts."""
+        self._arena.tables[k.RULES][index, 0] = start
 
     def _emit_rule(self, body: Rule | Node, index: int) -> int:
         end = self.instruction(k.END, index, rule=index)
@@ -207,9 +244,18 @@ class Network:
         return after
 
     def _seq(self, node: Seq, after: int, rule: int) -> int:
+        following: Node | None = None
         for part in reversed(node.parts):
-            after = self.emit(part, after, rule)
-        return after
+            if isinstance(part, Text) and isinstance(following, Literal):
+                after = text.emit_text(self, part.language, part.encoding, after, rule, end=following.data)
+                following = None
+            else:
+                if following is not None:
+                    after = self.chain(following.data, after, rule)
+                following = part if isinstance(part, Literal) else None
+                if following is None:
+                    after = self.emit(part, after, rule)
+        return after if following is None else self.chain(following.data, after, rule)
 
     def _alt(self, node: Alt, after: int, rule: int) -> int:
         return self.split(*(self.emit(part, after, rule) for part in node.parts), rule=rule)
@@ -224,28 +270,28 @@ class Network:
 
     def counted(self, body: Callable[[int], int], low: int, high: int | None, after: int, rule: int) -> int:
         """`low` to `high` bodies; `body(loop)` emits one that is followed by pc `loop`."""
-        if low > UNLIMITED:
+        if low > k.MAX_COUNT:
             raise GrammarTooComplex(f"at least {low} repetitions", pointer="", advice="ask for less")
         if high is None or high > low:
             loop = self.instruction(k.SPLIT, rule=rule)
             if high is None:
                 self.patch(loop, body(loop), after)
-                tail = self.instruction(k.SET, loop, 0, rule=rule)
+                tail = self.counter(loop, 0, rule=rule)
             else:
-                done = self.instruction(k.SET, after, 0, rule=rule)
-                self.patch(loop, self.instruction(k.TAKE, body(loop), 0, UNLIMITED, rule=rule), done)
-                tail = self.instruction(k.SET, loop, min(high - low, UNLIMITED), rule=rule)
+                done = self.counter(after, 0, rule=rule)
+                self.patch(loop, self.instruction(k.TAKE, body(loop), 0, k.MAX_COUNT, rule=rule), done)
+                tail = self.counter(loop, min(high - low, k.MAX_COUNT), rule=rule)
         else:
             tail = after
         if low == 0:
             return tail
         loop = self.instruction(k.SPLIT, rule=rule)
-        take = self.instruction(k.TAKE, body(loop), 0, UNLIMITED, rule=rule)
+        take = self.instruction(k.TAKE, body(loop), 0, k.MAX_COUNT, rule=rule)
         self.patch(loop, take, self.instruction(k.ZERO, tail, rule=rule))
-        return self.instruction(k.SET, loop, low, rule=rule)
+        return self.counter(loop, low, rule=rule)
 
     def _call(self, node: Call, after: int, rule: int) -> int:
-        call = self.instruction(k.CALL, self.rule(node.rule), after, rule=rule)
+        call = self.call(self.rule(node.rule), after, rule=rule)
         return self.split(call, after, rule=rule) if node.rule.nullable else call
 
     def _lazy(self, node: Lazy, after: int, rule: int) -> int:

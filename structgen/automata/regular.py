@@ -4,9 +4,10 @@
     >>> difference(word, finite(["if", "else"])).matches("elses")
     True
 
-Reading order: `regular_nodes` (what a term is), `regular_algebra` and `regular_intersect` (constructors and their
-rules), `regular_derive` (the automaton, emptiness), `regular_lengths`, `regular_context` (terms that look back).
-This module is the surface; bytes and encodings are another module's business.
+Reading order: `regular_nodes` (what a term is), `regular_alphabet`, `regular_algebra` and `regular_intersect`
+(constructors and their rules), `regular_derive` (the automaton, emptiness), `regular_lengths`, `regular_context`
+(terms that look back). This module is the surface; bytes and encodings are another
+module's business.
 """
 
 from structgen.automata.regular_algebra import chars, complement, concat, difference, finite, repeat, string, union

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 from structgen.automata.charset import ANY, NONE, CharSet, single
+from structgen.automata.regular_alphabet import alphabet, words_of
 from structgen.automata.regular_nodes import (
     ANY_STRING,
     EMPTY_STRING,
@@ -29,11 +30,10 @@ from structgen.automata.regular_nodes import (
     union_of,
     word,
 )
-from structgen.automata.regular_nodes import children as children_of
 
 WORD_LENGTH = 256  # Longer literals are chains of words, cut at multiples of this from the end, so suffixes are shared.
 _FINITE = (Kind.EMPTY, Kind.WORD, Kind.TRIE)
-_OPAQUE = (Kind.COMPLEMENT, Kind.LOOP, Kind.CONTEXT, Kind.BEHIND)  # Their characters are not those of their parts.
+_FACTORED = 8  # Levels to which common heads and tails are factored out of a union.
 _SMALL = 256  # Word sets up to this size are compared with the classes beside them.
 
 
@@ -43,22 +43,23 @@ def chars(charset: CharSet) -> Language:
 
 
 def string(text: str) -> Language:
-    """Exactly this text."""
+    """Exactly this text. Raises `ValueError` for lone surrogates."""
+    _check_text(text)
     return concat(*_words(text)) if len(text) > WORD_LENGTH else word(text) if text else EMPTY_STRING
 
 
 def _words(text: str) -> list[Language]:
-    _check_text(text)
     first = len(text) % WORD_LENGTH
     cuts = [0, *range(first or WORD_LENGTH, len(text) + 1, WORD_LENGTH)] if text else [0]
     return [word(text[low:high]) for low, high in pairwise(cuts)]
 
 
 def _check_text(text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("a lone surrogate is not text") from None
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError("a lone surrogate is not text") from None
 
 
 def finite(texts: Iterable[str]) -> Language:
@@ -73,14 +74,6 @@ def finite(texts: Iterable[str]) -> Language:
     if longest == 1:
         return repeat_class(CharSet.of(filter(None, items)), int(bool(items[0])), 1)
     return trie_root(items)
-
-
-def words_of(node: Language) -> list[str]:
-    """The texts of a finite term made by `finite`, `string` or their derivatives."""
-    if node.kind == Kind.TRIE:
-        words, low, high, depth = node.args
-        return [item[depth:] for item in words.items[low:high]]
-    return [node.args[0]] if node.kind == Kind.WORD else [""]
 
 
 def repeat_class(charset: CharSet, min: int, max: int | None) -> Language:
@@ -152,13 +145,13 @@ def concat(*parts: Language) -> Language:
     for part in reversed(parts):
         if part is NOTHING:
             return NOTHING
-        if part.kind == Kind.CONCAT:
+        if out is EMPTY_STRING:
+            out = part  # Already in order; only what comes before it is taken apart.
+        elif part.kind == Kind.CONCAT:
             for piece in reversed(list(spine(part))):
                 out = _cons(piece, out)
         else:
             out = _cons(part, out)
-        if out is NOTHING:
-            return NOTHING
     return out
 
 
@@ -221,38 +214,6 @@ def _cons(head: Language, tail: Language) -> Language:
     return concat_pair(head, tail)
 
 
-def alphabet(node: Language) -> CharSet:
-    """A set with all the characters that words of the term consist of."""
-    todo = [node]
-    while todo:
-        top = todo[-1]
-        if top._alphabet is None:
-            inner = [] if top.kind in _OPAQUE else list(children_of(top))
-            missing = [child for child in inner if child._alphabet is None]
-            if missing:
-                todo.extend(missing)
-                continue
-            top._alphabet = _alphabet(top, inner)
-        todo.pop()
-    assert node._alphabet is not None
-    return node._alphabet
-
-
-def _alphabet(node: Language, inner: list[Language]) -> CharSet:
-    if node.kind == Kind.CLASS:
-        charset: CharSet = node.args[0]
-        return charset
-    if node.kind in (Kind.WORD, Kind.TRIE):
-        return CharSet.of(set("".join(words_of(node))))
-    if node.kind in _OPAQUE and node.kind != Kind.BEHIND:
-        return ANY
-    out = ANY if node.kind == Kind.INTERSECT else NONE
-    for child in inner:
-        assert child._alphabet is not None
-        out = out.intersect(child._alphabet) if node.kind == Kind.INTERSECT else out.union(child._alphabet)
-    return out
-
-
 def complement(operand: Language) -> Language:
     """Every text that is not in the operand."""
     if operand is NOTHING:
@@ -278,6 +239,10 @@ def difference(left: Language, right: Language) -> Language:
 
 def union(*parts: Language) -> Language:
     """Texts of any of the parts."""
+    return _union(parts, _FACTORED)
+
+
+def _union(parts: Iterable[Language], depth: int) -> Language:
     flat: dict[Language, None] = {}
     for part in parts:
         if part.kind == Kind.UNION:
@@ -287,7 +252,7 @@ def union(*parts: Language) -> Language:
     while len(flat) > 1:
         if ANY_STRING in flat:
             return ANY_STRING
-        merged = _merge(flat)
+        merged = _merge(flat, depth)
         if merged == list(flat):
             return union_of(tuple(flat))
         flat = {}
@@ -297,7 +262,7 @@ def union(*parts: Language) -> Language:
     return next(iter(flat), NOTHING)
 
 
-def _merge(parts: dict[Language, None]) -> list[Language]:
+def _merge(parts: dict[Language, None], depth: int) -> list[Language]:
     """The parts in fewer terms, or the same list if no rule applies."""
     finite_parts = [part for part in parts if part.kind in _FINITE]
     classes = [part for part in parts if part.kind == Kind.CLASS]
@@ -310,7 +275,7 @@ def _merge(parts: dict[Language, None]) -> list[Language]:
         for run in classes:
             if run.args[1] == 0 and run.args[2] is None:
                 others = [part for part in others if not alphabet(part).issubset(run.args[0])]
-        others = _merge_others(others, [*finite_parts, *classes])
+        others = _merge_others(others, [*finite_parts, *classes], depth)
     out = [*finite_parts, *classes, *others]
     return list(parts) if len(out) == len(parts) and all(part in parts for part in out) else out
 
@@ -376,10 +341,8 @@ def _merge_words(found: Parts, classes: Parts, others: Parts) -> tuple[Parts, Pa
         for pool in (classes, others):
             for index, node in enumerate(pool):
                 if node.kind in (Kind.CLASS, Kind.REPEAT) and node.args[1] == 1:
-                    opened = _count(_counter(node)[0], 0, node.args[2])
-                    pool[index] = opened
+                    pool[index] = _count(_counter(node)[0], 0, node.args[2])
                     words.discard("")
-                    return ([finite(words)] if words else []), classes, others
     if "" in words and any(part.max_bound == 0 for part in others):
         others = [part for part in others if part.max_bound != 0]
     return ([finite(words)] if words else []), classes, others
@@ -390,7 +353,7 @@ def _run_matches(run: Language, text: str) -> bool:
     return low <= len(text) and (high is None or len(text) <= high) and all(ord(char) in charset for char in text)
 
 
-def _merge_others(others: Parts, simple: Parts) -> Parts:
+def _merge_others(others: Parts, simple: Parts, depth: int) -> Parts:
     """Absorption, x | not x, merged complements and counters, then equal heads and equal tails factored out."""
     present = {*others, *simple}
     kept = [p for p in others if p.kind != Kind.INTERSECT or not any(part in present for part in p.args)]
@@ -410,10 +373,10 @@ def _merge_others(others: Parts, simple: Parts) -> Parts:
     if any(len(counts) > 1 for counts in spans.values()):
         kept = [part for part in kept if part.kind != Kind.REPEAT]
         kept += [_count(body, *span) for body, counts in spans.items() for span in join_intervals(counts)]
-    return _factor(_factor(kept, 0), 1)
+    return _factor(_factor(kept, 0, depth), 1, depth) if depth else kept
 
 
-def _factor(parts: Parts, side: int) -> Parts:
+def _factor(parts: Parts, side: int, depth: int) -> Parts:
     """h·a | h·b = h·(a | b) for side 0, a·t | b·t = (a | b)·t for side 1; a part that is h or t itself joins too."""
     chains = [part for part in parts if part.kind == Kind.CONCAT]
     groups: dict[Language, Parts] = {part.args[side]: [] for part in chains}
@@ -429,7 +392,7 @@ def _factor(parts: Parts, side: int) -> Parts:
             out.append(part)
     for key, members in groups.items():
         if len(members) > 1:
-            inner = union(*(EMPTY_STRING if part is key else part.args[1 - side] for part in members))
+            inner = _union((EMPTY_STRING if part is key else part.args[1 - side] for part in members), depth - 1)
             out.append(concat(key, inner) if side == 0 else concat(inner, key))
         else:
             out.extend(members)

@@ -41,7 +41,7 @@ def looking_back(prefixes: Language) -> Language:
 
 def close(term: Language) -> Language:
     """The language of a located term at the start of a text."""
-    return _context(term, tuple((prefixes, prefixes) for prefixes in _prefixes(term)))
+    return _context(term, tuple((prefixes, prefixes) for prefixes in _prefixes(term))) if term.located else term
 
 
 def _prefixes(term: Language) -> list[Language]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from structgen.automata.charset import ANY, CharSet
 from structgen.automata.regular_algebra import (
-    alphabet,
     complement,
     concat,
     finite,
@@ -16,8 +15,8 @@ from structgen.automata.regular_algebra import (
     repeat_class,
     spine,
     union,
-    words_of,
 )
+from structgen.automata.regular_alphabet import alphabet, words_of
 from structgen.automata.regular_nodes import ANY_STRING, NOTHING, Kind, Language, intersection_of
 
 _FINITE = (Kind.EMPTY, Kind.WORD, Kind.TRIE)

@@ -1,17 +1,20 @@
 """Lengths of the words of a regular language, and a shortest word.
 
-Lengths of a term without intersection or complement are computed as a few intervals where they are few; everything
-else is searched over the live states.
+Lengths are computed as intervals where these are few, from the parts of a term; everything else is searched over the
+live states.
 """
 
 from __future__ import annotations
 
 from structgen.automata.charset import ANY
-from structgen.automata.regular_algebra import join_intervals, words_of
+from structgen.automata.regular_algebra import join_intervals
+from structgen.automata.regular_alphabet import words_of
 from structgen.automata.regular_derive import STATE_LIMIT, live_edges
 from structgen.automata.regular_nodes import Interval, Kind, Language, LanguageTooComplex, children
 
 _FEW = 12  # More intervals than this count as unknown.
+
+_MEASURED = (Kind.CONCAT, Kind.REPEAT, Kind.UNION, Kind.INTERSECT)
 
 Lengths = tuple[Interval, ...]
 
@@ -22,12 +25,11 @@ def lengths(node: Language) -> Lengths | None:
     while todo:
         top = todo[-1]
         if top._lengths is None:
-            inner = list(children(top)) if top.plain else []
-            missing = [child for child in inner if child._lengths is None]
+            missing = [child for child in children(top) if child._lengths is None] if top.kind in _MEASURED else []
             if missing:
                 todo.extend(missing)
                 continue
-            top._lengths = (_lengths(top) or False) if top.plain else False
+            top._lengths = _lengths(top) or False
         todo.pop()
     return None if isinstance(node._lengths, bool) else node._lengths
 
@@ -39,17 +41,33 @@ def _lengths(node: Language) -> Lengths | None:
         return _few([(count, count) for count in set(map(len, words_of(node)))])
     if node.kind in (Kind.EMPTY, Kind.WORD):
         return ((node.min_bound, node.min_bound),)
-    parts = [child._lengths for child in children(node)]
-    if any(isinstance(part, bool) or part is None for part in parts):
+    if node.kind not in _MEASURED:
         return None
+    parts: list[Lengths] = []
+    for child in children(node):
+        if isinstance(child._lengths, bool) or child._lengths is None:
+            return None
+        parts.append(child._lengths)
     if node.kind == Kind.UNION:
-        return _few([span for part in parts for span in part])  # type: ignore[union-attr]
+        return _few([span for part in parts for span in part])
     if node.kind == Kind.CONCAT:
-        head, tail = parts
-        return _few([(a + c, _sum(b, d)) for a, b in head for c, d in tail])  # type: ignore[union-attr]
-    if node.kind == Kind.REPEAT and len(parts[0]) == 1:  # type: ignore[arg-type]
-        return _repeated(parts[0][0], node.args[1], node.args[2])  # type: ignore[index]
-    return None
+        return _few([(a + c, _sum(b, d)) for a, b in parts[0] for c, d in parts[1]])
+    if node.kind == Kind.REPEAT:
+        return _repeated(parts[0][0], node.args[1], node.args[2]) if len(parts[0]) == 1 else None
+    if len(parts) > 2 or not any(part.kind == Kind.CLASS and part.args[0] is ANY for part in node.args):
+        return None
+    return tuple(_common(parts[0], parts[1]))
+
+
+def _common(left: Lengths, right: Lengths) -> list[Interval]:
+    """The intersection of two sets of intervals."""
+    out: list[Interval] = []
+    for a, b in left:
+        for c, d in right:
+            low, high = max(a, c), b if d is None else d if b is None else min(b, d)
+            if high is None or low <= high:
+                out.append((low, high))
+    return out
 
 
 def _sum(left: int | None, right: int | None) -> int | None:
@@ -92,8 +110,7 @@ def emptiness_by_length(parts: tuple[Language, ...]) -> bool | None:
     if known is None:
         return None
     low, high = bound.args[1:] if bound is not None else (0, None)
-    fitting = [(max(a, low), b if high is None else high if b is None else min(b, high)) for a, b in known]
-    fitting = [(a, b) for a, b in fitting if b is None or a <= b]
+    fitting = _common(known, ((low, high),))
     if not fitting:
         return True
     if not finite:

@@ -8,12 +8,18 @@ and small (a whole block with one target is one node, whatever its size).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
+from structgen_kernels import arena as k
+
+from structgen.automata.charset import ANY, CharSet
+from structgen.automata.regular_nodes import Kind, Language
 
 if TYPE_CHECKING:
     from structgen.automata.network import Network
-    from structgen.automata.regular import Language
     from structgen.ir import Encoding
 
 Pieces: TypeAlias = tuple[tuple[int, int, int], ...]
@@ -29,18 +35,32 @@ _LEADS = ((0xC2, 0xDF, 0x80, 0x40, 1), (0xE0, 0xEF, 0x0000, 0x1000, 2), (0xF0, 0
 _LEAST = (0x80, 0x800, 0x10000)  # the least code point of each length (no overlong forms)
 
 
-def emit_text(net: Network, language: Language, encoding: Encoding, after: int, rule: int) -> int:
-    """The pc of a text in `language`, followed by pc `after`."""
+@dataclass(frozen=True)
+class Tail:
+    """C{0,n} and the bytes that end it, as a rule shared by every text of a network that comes to such an end."""
+
+    rule: int
+    start: int
+    leads: dict[int, tuple[Pieces, int]]  # what is expected after a lead byte: pieces and pc
+
+
+NO_TAILS: Mapping[int, Tail] = MappingProxyType({})
+
+
+def emit_text(net: Network, language: Language, encoding: Encoding, after: int, rule: int, *, end: bytes = b"") -> int:
+    """The pc of a text in `language` and the literal `end`, followed by pc `after`."""
     repeat = language.class_repeat()
-    if repeat is not None:
-        charset, low, high = repeat
-        ranges = charset.ranges
+    if not end:
+        return _state(net, language, encoding, after, rule) if repeat is None else _repeat(net, *repeat, encoding, after, rule)
+    text = _Ended(net, encoding, end, after, rule)
+    return text.state(language) if repeat is None else text.repeat(*repeat)
 
-        def body(loop: int) -> int:
-            return emit_pieces(net, tuple((a, b, loop) for a, b in ranges), encoding, rule)
 
-        return net.counted(body, low, high, after, rule)
-    return _state(net, language, encoding, after, rule)
+def _repeat(net: Network, charset: CharSet, low: int, high: int | None, encoding: Encoding, after: int, rule: int) -> int:
+    def body(loop: int) -> int:
+        return emit_pieces(net, tuple((a, b, loop) for a, b in charset.ranges), encoding, rule)
+
+    return net.counted(body, low, high, after, rule)
 
 
 def _state(net: Network, language: Language, encoding: Encoding, after: int, rule: int) -> int:
@@ -57,35 +77,160 @@ def _expand_state(net: Network, language: Language, encoding: Encoding, after: i
     return net.split(after, chars, rule=rule) if language.nullable else chars
 
 
-def emit_pieces(net: Network, pieces: Pieces, encoding: Encoding, rule: int) -> int:
-    """The pc of one code point, spelled in an encoding, that then goes to its piece's target."""
+class _Ended:
+    """A text that a literal ends. Where all that is left to read is C{0,n} and the literal, it calls the shared tail.
+
+    Where the text is all there is to its rule, notes tell the mask store that an item is nearly a tail: it differs in
+    texts that end (some are not allowed to) or are too long, and in no others.
+    """
+
+    def __init__(self, net: Network, encoding: Encoding, end: bytes, after: int, rule: int) -> None:
+        self.net, self.encoding, self.end, self.after, self.rule = net, encoding, end, after, rule
+        self.noted = net.ends_rule(after)
+
+    def state(self, language: Language) -> int:
+        """The pc of an automaton state."""
+        key = (language, self.encoding, self.end, self.after)
+        return self.net.once(key, self._expand, language, rule=self.rule)
+
+    def repeat(self, charset: CharSet, low: int, high: int | None) -> int:
+        """The pc of C{low,high} and the end."""
+        net, rule = self.net, self.rule
+        if high is None or high > low:
+            calls = self._call(charset, None if high is None else high - low)
+            tail = self._bounded(charset).rule if high is not None else -1
+        else:
+            calls = net.chain(self.end, self.after, rule)
+            tail = -1
+        if low == 0:
+            return calls
+        take = net.instruction(k.TAKE, 0, 0, k.MAX_COUNT, rule=rule)
+        head = net.split(take, net.instruction(k.ZERO, calls, rule=rule), rule=rule)
+        if self.noted:
+            head = self._note(head, charset, -1 if high is None else high - low, tail)
+        chars = emit_pieces(net, tuple((a, b, head) for a, b in charset.ranges), self.encoding, rule)
+        net.patch(take, chars, 0)
+        return net.counter(head, low, rule=rule)
+
+    def _note(self, target: int, charset: CharSet, slack: int, tail: int) -> int:
+        base = self._unbounded(charset).start
+        first = self.net.byte_class(1 << self.end[0])
+        return self.net.note(target, base=base, difference=first, slack=slack, tail=tail, rule=self.rule)
+
+    def _expand(self, language: Language) -> int:
+        net, rule = self.net, self.rule
+        pieces: list[tuple[int, int, int]] = []
+        tails: dict[int, Tail] = {}
+        for charset, target in language.edges():
+            repeat = target.class_repeat()
+            if repeat is not None and repeat[1] == 0 and repeat[2] != 0:
+                pc = self._call(repeat[0], repeat[2])
+                if repeat[2] is None:
+                    tails[pc] = self._unbounded(repeat[0])
+            else:
+                pc = self.state(target)
+            pieces += [(low, high, pc) for low, high in charset.ranges]
+        chars = emit_pieces(net, tuple(sorted(pieces)), self.encoding, rule, tails=tails, after=self.after)
+        pc = net.split(net.chain(self.end, self.after, rule), chars, rule=rule) if language.nullable else chars
+        if self.noted and _ends_vary(language):
+            return ~self._note(pc, ANY, -1, -1)
+        return pc
+
+    def _call(self, charset: CharSet, limit: int | None) -> int:
+        tail = self._unbounded(charset) if limit is None else self._bounded(charset)
+        return self.net.call(tail.rule, self.after, min(limit or 0, k.MAX_COUNT), rule=self.rule)
+
+    def _unbounded(self, charset: CharSet) -> Tail:
+        """C* and the end."""
+        key = ("tail", charset, self.encoding, self.end, None)
+        tail = self.net.tails.get(key)
+        if tail is None:
+            net = self.net
+            rule = net.entrance(0)
+            close = net.chain(self.end, net.instruction(k.END, rule, rule=rule), rule)
+            loop = net.instruction(k.SPLIT, rule=rule)
+            branches = _spellings(net, tuple((a, b, loop) for a, b in charset.ranges), self.encoding, rule)
+            net.patch(loop, net.switch(branches, rule=rule), close)
+            net.start_rule(rule, loop)
+            leads = _lead_parts(tuple((a, b, loop) for a, b in charset.ranges))
+            tail = Tail(rule, loop, {byte: (part, branches[byte]) for byte, part in leads.items()})
+            net.tails[key] = tail
+        return tail
+
+    def _bounded(self, charset: CharSet) -> Tail:
+        """C{0,n} and the end, where n is the counter."""
+        key = ("tail", charset, self.encoding, self.end, 0)
+        tail = self.net.tails.get(key)
+        if tail is None:
+            net = self.net
+            rule = net.entrance(0)
+            close = net.chain(self.end, net.instruction(k.END, rule, rule=rule), rule)
+            done = net.counter(close, 0, rule=rule)
+            take = net.instruction(k.TAKE, 0, 0, k.MAX_COUNT, rule=rule)
+            base = self._unbounded(charset).start
+            loop = net.note(net.split(take, done, rule=rule), base=base, difference=-1, slack=0, tail=rule, rule=rule)
+            branches = _spellings(net, tuple((a, b, loop) for a, b in charset.ranges), self.encoding, rule)
+            net.patch(take, net.switch(branches, rule=rule), 0)
+            net.start_rule(rule, loop)
+            tail = net.tails[key] = Tail(rule, loop, {})
+        return tail
+
+
+def _ends_vary(language: Language) -> bool:
+    """Whether any text can be continued to a text of the language, so that it differs from "anything" in its ends only."""
+    return language.kind == Kind.COMPLEMENT and language.args[0].max_bound is not None
+
+
+def emit_pieces(
+    net: Network, pieces: Pieces, encoding: Encoding, rule: int, *, tails: Mapping[int, Tail] = NO_TAILS, after: int = 0
+) -> int:
+    """The pc of one code point, spelled in an encoding, that then goes to its piece's target.
+
+    `tails` says which targets are calls (returning to `after`) of a tail: a lead byte all of whose code points go there
+    calls the tail at once, so that their spellings are the tail's own.
+    """
     if not pieces:
         return 0
-    branches = _utf8(net, pieces, rule)
-    if encoding == "utf-8":
-        return net.switch(branches, rule=rule)
-    for byte in [b for b in branches if b < 128 and _MUST_ESCAPE >> b & 1]:
-        del branches[byte]
-    if encoding == "json" or any(low < 0x20 or low <= 0x22 <= high or low <= 0x5C <= high for low, high, _ in pieces):
-        branches[0x5C] = net.lazy(_escape, net, pieces, encoding, rule, rule=rule)
+    branches = _spellings(net, pieces, encoding, rule, tails, after)
     return net.switch(branches, rule=rule)
+
+
+def _spellings(
+    net: Network, pieces: Pieces, encoding: Encoding, rule: int, tails: Mapping[int, Tail] = NO_TAILS, after: int = 0
+) -> dict[int, int]:
+    """First byte of the spellings of a code point, and the pc of what follows it."""
+    branches = {byte: target for low, high, target in pieces for byte in range(low, min(high, 0x7F) + 1)}
+    memo: dict[tuple[int, Pieces], int] = {}
+    for byte, part in _lead_parts(pieces).items():
+        tail = tails.get(part[0][2])
+        if tail is not None and _same_but_targets(part, tail.leads.get(byte, ((), 0))[0]):
+            branches[byte] = net.call(net.entrance(tail.leads[byte][1], tail.rule), after, rule=rule)
+        else:
+            branches[byte] = _continuation(net, part, 1 if byte < 0xE0 else 2 if byte < 0xF0 else 3, memo, rule)
+    if encoding != "utf-8":
+        for byte in [b for b in branches if b < 128 and _MUST_ESCAPE >> b & 1]:
+            del branches[byte]
+        if encoding == "json" or any(low < 0x20 or low <= 0x22 <= high or low <= 0x5C <= high for low, high, _ in pieces):
+            branches[0x5C] = net.lazy(_escape, net, pieces, encoding, rule, rule=rule)
+    return branches
+
+
+def _same_but_targets(part: Pieces, other: Pieces) -> bool:
+    """Whether all of a part goes to one target, and so does the other, over the same code points."""
+    return len({t for _, _, t in part}) == 1 and [p[:2] for p in part] == [p[:2] for p in other]
 
 
 # ---- UTF-8 --------------------------------------------------------------------------------------------------------
 
 
-def _utf8(net: Network, pieces: Pieces, rule: int) -> dict[int, int]:
-    branches: dict[int, int] = {}
-    memo: dict[tuple[int, Pieces], int] = {}
-    for low, high, target in pieces:
-        for byte in range(low, min(high, 0x7F) + 1):
-            branches[byte] = target
-    if pieces[-1][1] < 0x80:
-        return branches
-    for (first, last, base, size, rest), least in zip(_LEADS, _LEAST, strict=True):
-        for block, part in _blocks(_clip(pieces, least, base + (last - first + 1) * size - 1), base, size):
-            branches[first + block] = _continuation(net, part, rest, memo, rule)
-    return branches
+def _lead_parts(pieces: Pieces) -> dict[int, Pieces]:
+    """Lead bytes of the code points above U+007F, each with its pieces relative to the least it could spell."""
+    parts: dict[int, Pieces] = {}
+    if pieces[-1][1] >= 0x80:
+        for (first, last, base, size, _), least in zip(_LEADS, _LEAST, strict=True):
+            for block, part in _blocks(_clip(pieces, least, base + (last - first + 1) * size - 1), base, size):
+                parts[first + block] = part
+    return parts
 
 
 def _continuation(net: Network, pieces: Pieces, rest: int, memo: dict[tuple[int, Pieces], int], rule: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from functools import cache, lru_cache
+from itertools import groupby
 
 from structgen.automata.charset import ANY, MAX_CODE_POINT, NONE, CharSet
 
@@ -77,13 +78,11 @@ def category(short: str) -> CharSet:
 def _categories() -> dict[str, CharSet]:
     ranges: dict[str, list[tuple[int, int]]] = {"Cn": [_EMPTY_PLANES]}
     for first, last in ((0, _EMPTY_PLANES[0] - 1), (_EMPTY_PLANES[1] + 1, _PRIVATE_PLANES[0] - 1)):
-        start, current = first, unicodedata.category(chr(first))
-        for code_point in range(first + 1, last + 1):
-            name = unicodedata.category(chr(code_point))
-            if name != current:
-                ranges.setdefault(current, []).append((start, code_point - 1))
-                start, current = code_point, name
-        ranges.setdefault(current, []).append((start, last))
+        start = first
+        for name, run in groupby(map(unicodedata.category, map(chr, range(first, last + 1)))):
+            end = start + sum(1 for _ in run)
+            ranges.setdefault(name, []).append((start, end - 1))
+            start = end
     for plane in (0xF0000, 0x100000):
         ranges.setdefault("Co", []).append((plane, plane + 0xFFFD))
         ranges["Cn"].append((plane + 0xFFFE, plane + 0xFFFF))

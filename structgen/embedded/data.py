@@ -22,7 +22,7 @@ from structgen.embedded import compact_json
 
 HELD_OUT_ONE_IN = 20
 MAX_PART_CHARS = 500  # of a property's schema, to be mixed into a made-up object
-MAX_SUB_CHARS = 6000
+MAX_SCHEMA_CHARS = 12_000  # longer schemas are met through their parts only
 
 _ANNOTATIONS = frozenset(
     ["$comment", "$id", "$schema", "default", "deprecated", "description", "examples", "id", "title"]
@@ -118,7 +118,7 @@ def build_corpus(rows: list[dict[str, Any]]) -> Corpus:
         for name, schema, value in _walk(pair.schema, pair.instance, pair.schema, depth=0):
             alone = with_definitions(schema, pair.schema)
             text = compact_json(alone)
-            if len(text) > MAX_SUB_CHARS:
+            if len(text) > MAX_SCHEMA_CHARS:
                 continue
             key = f"{name}\0{text}\0{compact_json(value)}"
             if key in subs or key in parts or not satisfies(alone, value):
@@ -127,7 +127,8 @@ def build_corpus(rows: list[dict[str, Any]]) -> Corpus:
                 subs[key] = Pair(alone, value)
             if name and len(key) <= MAX_PART_CHARS and '"$ref"' not in text:
                 parts[key] = Part(name, alone, value)
-    return Corpus(tuple(whole), tuple(subs.values()), tuple(parts.values()))
+    short = tuple(pair for pair in whole if len(compact_json(pair.schema)) <= MAX_SCHEMA_CHARS)
+    return Corpus(short, tuple(subs.values()), tuple(parts.values()))
 
 
 def draw_pair(corpus: Corpus, rng: random.Random) -> Pair:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import torch
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
-NEWTON_SCHULZ_STEPS = 5
+NEWTON_SCHULZ_STEPS = 4
 
 
 class Muon(torch.optim.Optimizer):  # type: ignore[misc]

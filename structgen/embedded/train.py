@@ -5,10 +5,10 @@
     python -m structgen.embedded.train --data maskbench.jsonl.gz --out DIR --model draft --minutes 20 \\
         --teacher DIR/target
 
-DIR gets `target/` and `draft/`, each a folder for `from_pretrained`. Batch number n depends on the data and the seed
-alone. `--minutes` ties the learning rate to the clock (time that a stopped run had used counts); with `--steps` the
-run depends on nothing but seed, data and library versions. `DIR/<model>.state.pt` is saved every few minutes, and a run
-with the same DIR goes on from there.
+DIR gets `target/` and `draft/`, each a folder for `from_pretrained`. A batch depends on the data, the seed, its number
+and the share of the run that is gone. `--minutes` measures the run by the clock (what a stopped run had used counts);
+with `--steps` it depends on nothing but data, seed and library versions. `DIR/<model>.state.pt` is saved every few
+minutes, and a run with the same DIR goes on from there.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SHAPES = {
     "target": {
         "hidden_size": 192,
         "intermediate_size": 448,
-        "num_hidden_layers": 5,
+        "num_hidden_layers": 4,
         "num_attention_heads": 6,
         "num_key_value_heads": 2,
     },
@@ -46,9 +46,12 @@ SHAPES = {
         "num_key_value_heads": 2,
     },
 }
-STEP_TOKENS = 4096
-SHORT_TOKENS, SHORT_SHARE = 256, 0.85  # most examples are short: a step then sees more of them
-MIN_WIDTH_SHARE = 0.7  # of a padded batch's longest example, which its shortest one fills at least
+STEP_TOKENS = 2560
+# (share of the run until which it holds, the greatest lengths of an example, each as likely): copying a name from the
+# schema is learnt sooner from short examples, of which a step sees more.
+CURRICULUM = [(0.35, (128,)), (0.70, (128, 256)), (1.0, (256, 512, 512, CONTEXT_TOKENS))]
+MAX_CHARS_PER_TOKEN = 5  # of a schema: a longer text is not tokenized to find that it does not fit
+MIN_WIDTH_SHARE = 0.6  # of a padded batch's longest example, which its shortest one fills at least
 SCHEMA_SHARE, SCHEMA_WEIGHT = 0.5, 0.3  # the schema's tokens that are predicted too, and their weight in the loss
 MUON_LR, ADAM_LR, WARMUP_SHARE = 0.02, 4e-3, 0.01
 TEACHER_SHARE = 0.7  # of the draft's loss
@@ -91,12 +94,11 @@ def encode(pair: data.Pair, tokenizer: PreTrainedTokenizerFast, rng: random.Rand
     return Example(prompt_ids + answer_ids, weights + [1.0] * len(answer_ids))
 
 
-def draw_example(corpus: data.Corpus, tokenizer: PreTrainedTokenizerFast, rng: random.Random) -> Example:
-    """An example that fits: pairs that are too long are shortened, and given up if that does not help."""
-    limit = SHORT_TOKENS if rng.random() < SHORT_SHARE else CONTEXT_TOKENS
+def draw_example(corpus: data.Corpus, tokenizer: PreTrainedTokenizerFast, rng: random.Random, limit: int) -> Example:
+    """An example of at most `limit` tokens; a pair that is too long is shortened, or given up if that does not help."""
     while True:
         for pair in data.shorter_pairs(data.draw_pair(corpus, rng), rng):
-            if len(compact_json(pair.schema)) > 8 * limit:
+            if len(compact_json(pair.schema)) > MAX_CHARS_PER_TOKEN * limit:
                 continue
             example = encode(pair, tokenizer, rng)
             if len(example.ids) <= limit:
@@ -104,13 +106,14 @@ def draw_example(corpus: data.Corpus, tokenizer: PreTrainedTokenizerFast, rng: r
 
 
 def draw_batches(
-    corpus: data.Corpus, tokenizer: PreTrainedTokenizerFast, seed: int, step: int
+    corpus: data.Corpus, tokenizer: PreTrainedTokenizerFast, *, seed: int, step: int, share: float
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Step `step`'s (ids, weights), each [rows, width]: about STEP_TOKENS in all, in batches of similar lengths."""
+    """Step `step`'s (ids, weights), each [rows, width], `share` of the run gone: batches of similar lengths."""
     rng = random.Random(f"{seed}:{step}")
+    limits = next(limits for until, limits in CURRICULUM if share <= until)
     examples: list[Example] = []
     while sum(len(example.ids) for example in examples) < STEP_TOKENS:
-        examples.append(draw_example(corpus, tokenizer, rng))
+        examples.append(draw_example(corpus, tokenizer, rng, rng.choice(limits)))
     examples.sort(key=lambda example: len(example.ids))
     groups: list[list[Example]] = []
     for example in examples:
@@ -217,7 +220,7 @@ def train(
             scale = min(1.0, share_done() / WARMUP_SHARE + 0.02) * (0.5 + 0.5 * math.cos(math.pi * share_done()))
             for optimizer, lr in zip(optimizers, (MUON_LR, ADAM_LR), strict=True):
                 optimizer.param_groups[0]["lr"] = lr * scale
-            batches = draw_batches(corpus, tokenizer, seed, done.step)
+            batches = draw_batches(corpus, tokenizer, seed=seed, step=done.step, share=share_done())
             total_weight = sum(float(weights[:, 1:].sum()) for _, weights in batches)
             step_loss = 0.0
             for ids, weights in batches:

@@ -141,6 +141,9 @@ def _compile(piece: Piece, rest: Language, start: bool | None) -> Language:
 
 
 def _sequence(piece: Item, rest: Language, start: bool | None) -> Language:
+    first = piece.parts[0]
+    if start is False and isinstance(first, Item) and first.form is Form.START:
+        return NOTHING  # What `around` asks of every anchored pattern.
     starts = []
     for part in piece.parts:
         starts.append(start)

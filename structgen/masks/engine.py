@@ -75,6 +75,9 @@ def _capacities(vocab: Vocabulary, limits: Limits) -> dict[int, int]:
         k.CURSORS: 2 * len(trie.nodes) + 1024,
         k.PENDING: 1 << 16,
         k.NEEDS: 1 << 12,
+        k.NOTES: 1 << 18,
+        k.HEIGHT: len(trie.nodes),
+        k.PAIRS: vocab.max_token_bytes + 2,
     }
 
 
@@ -112,6 +115,7 @@ class Engine:
         ):
             tables[table][: len(data)] = data
             header[k.COUNT + table] = len(data)
+        store.measure_heights(tables[k.NODES], num_nodes, tables[k.HEIGHT])
         tables[k.TRIES][k.VOCABULARY] = (0, num_nodes, 0, -1, 0, 0)
         header[k.COUNT + k.TRIES] = 1
 

@@ -94,7 +94,7 @@ class Closing:
                 step = [(target, arg, bytes((byte,))) for byte, target in rows]
             elif op == k.SPLIT:
                 step = [(a, arg, b""), (b, arg, b"")]
-            elif op == k.JUMP:
+            elif op in (k.JUMP, k.NOTE):
                 step = [(a, arg, b"")]
             elif op == k.SET:
                 step = [(a, b, b"")]

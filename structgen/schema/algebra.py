@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from structgen.automata.regular import ANY_STRING, intersect
 from structgen.schema.forms import (
+    ANY,
     ARRAY,
     EVERYTHING,
     NEVER,
@@ -20,6 +21,7 @@ from structgen.schema.forms import (
     OBJECT,
     STRING,
     ArrayForm,
+    Demand,
     KeyClass,
     NumberForm,
     ObjectForm,
@@ -191,14 +193,71 @@ def meet_objects(left: ObjectForm, right: ObjectForm) -> ObjectForm | None:
     low, high = max(left.min, right.min), smaller(left.max, right.max)
     if high is not None and high < max(low, len(required)):
         return None
-    return ObjectForm(
-        named,
-        meet_classes(left.classes, right.classes),
-        required,
-        low,
-        high,
-        left.some + tuple(witness for witness in right.some if witness not in left.some),
+    classes = meet_classes(left.classes, right.classes)
+    demands = left.demands + tuple(demand for demand in right.demands if demand not in left.demands)
+    return (
+        settled(ObjectForm(named, classes, required, low, high, demands))
+        if demands
+        else ObjectForm(named, classes, required, low, high)
     )
+
+
+def settled(form: ObjectForm) -> ObjectForm | None:
+    """The form without the demands that are plainly met; None if one plainly cannot be."""
+    open_demands = []
+    for demand in form.demands:
+        members = tuple((name, term) for name, term in demand.named if both(form.value(name), term) != NEVER)
+        if any(form.named.get(name) == NEVER for name in demand.absent):
+            continue
+        if any(name in form.required and both(form.named[name], term) == form.named[name] for name, term in members):
+            continue
+        absent = tuple(name for name in demand.absent if name not in form.required)
+        demand = replace(demand, named=members, absent=absent)
+        if demand == Demand():
+            return None
+        open_demands.append(demand)
+    return replace(form, demands=tuple(open_demands))
+
+
+def joined(forms: tuple[ObjectForm, ...]) -> tuple[ObjectForm, ...]:
+    """The same union in fewer forms: those that make a single demand become one form with one demand."""
+    demands = [single_demand(form) for form in forms]
+    if sum(demand is not None for demand in demands) < 2:
+        return forms
+    others = tuple(form for form, demand in zip(forms, demands, strict=True) if demand is None)
+    merged = Demand()
+    for demand in demands:
+        if demand is not None:
+            merged = Demand(
+                merged.named + tuple(pair for pair in demand.named if pair not in merged.named),
+                merged.classes + tuple(part for part in demand.classes if part not in merged.classes),
+                merged.absent + tuple(name for name in demand.absent if name not in merged.absent),
+                max(merged.below or 0, demand.below or 0) or None,
+                smaller(merged.above, demand.above),
+            )
+    return (demanding(merged), *others)
+
+
+def demanding(demand: Demand) -> ObjectForm:
+    """All objects that meet the demand."""
+    names = dict.fromkeys((*(name for name, _ in demand.named), *demand.absent), ANY)
+    return ObjectForm(names, demands=(demand,))
+
+
+def single_demand(form: ObjectForm) -> Demand | None:
+    """The demand that this form makes, if it is but one."""
+    if form.classes != OBJECT.classes or form.max is not None:
+        return None
+    special = [(name, term) for name, term in form.named.items() if term != ANY or name in form.required]
+    if form.demands or form.min:
+        alone = not special and (len(form.demands) + bool(form.min) == 1)
+        return None if not alone else form.demands[0] if form.demands else Demand(above=form.min - 1)
+    if len(special) != 1:
+        return None
+    name, term = special[0]
+    if name in form.required:
+        return Demand(named=((name, term),))
+    return Demand(absent=(name,)) if term == NEVER else None
 
 
 def meet_classes(left: tuple[KeyClass, ...], right: tuple[KeyClass, ...]) -> tuple[KeyClass, ...]:
@@ -233,5 +292,3 @@ def with_required(form: ObjectForm, name: str) -> ObjectForm | None:
     if form.value(name) == NEVER:
         return None
     return replace(form, required=form.required | {name})
-
-

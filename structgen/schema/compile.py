@@ -5,37 +5,67 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from structgen.automata.regular import LanguageTooComplex
 from structgen.errors import GrammarTooComplex, UnsatisfiableSchemaError
 from structgen.ir import Node, seq
 from structgen.schema.expand import Expander
-from structgen.schema.forms import Term
 from structgen.schema.lower import Lowering
-from structgen.schema.numbers import NumberTooComplex
 from structgen.schema.options import SchemaOptions
+from structgen.schema.report import SchemaReport, survey_report
 from structgen.schema.satisfiable import Satisfiability
 from structgen.schema.schemas import Registry, Schemas
-from structgen.schema.survey import Survey
+from structgen.schema.survey import Problem, Survey
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaIR:
-    """A compiled schema: the root node, most of it still lazy."""
+    """A compiled schema: the root node, most of it still lazy, and what became of each keyword."""
 
     root: Node
+    report: SchemaReport
 
 
 def compile_to_ir(schema: Any, options: SchemaOptions | None = None, *, registry: Registry | None = None) -> SchemaIR:
     """The texts of all instances of a JSON Schema, spelled as the options say.
 
-    Raises `InvalidSchemaError`, `UnsupportedSchemaError`, `UnsatisfiableSchemaError` or `GrammarTooComplex`; the first
-    problem in the order of the document, with the others in `advice`.
+    `registry` maps URIs to further documents; nothing is ever fetched. Raises `InvalidSchemaError`,
+    `UnsupportedSchemaError`, `UnsatisfiableSchemaError` or `GrammarTooComplex`; where there are several problems, the
+    one nearest to the root, with the others named in `advice`.
     """
+    schemas, survey = _surveyed(schema, options, registry)
+    if survey.problems:
+        raise _first(survey.problems)
+    try:
+        return SchemaIR(_root_node(schemas, survey), survey_report(survey))
+    except RecursionError as error:
+        raise GrammarTooComplex("it is nested too deeply", pointer="") from error
+
+
+def check_schema(
+    schema: Any, options: SchemaOptions | None = None, *, registry: Registry | None = None
+) -> SchemaReport:
+    """The coverage report of any schema, also of one that is refused."""
+    _, survey = _surveyed(schema, options, registry)
+    return survey_report(survey)
+
+
+def _surveyed(schema: Any, options: SchemaOptions | None, registry: Registry | None) -> tuple[Schemas, Survey]:
     schemas = Schemas(schema, options or SchemaOptions(), registry)
     survey = Survey(schemas)
     survey.run()
-    if survey.problems:
-        raise survey.problems[0]
+    return schemas, survey
+
+
+def _first(problems: list[Problem]) -> Problem:
+    first, *others = problems
+    if not others:
+        return first
+    places = "; ".join(f"{other.pointer or '(root)'} {other.keyword or ''}".rstrip() for other in others[:20])
+    more = f"{len(others)} more: {places}{' …' if len(others) > 20 else ''}"
+    advice = more if first.advice is None else f"{first.advice}; {more}"
+    return type(first)(first.reason, pointer=first.pointer, keyword=first.keyword, advice=advice)
+
+
+def _root_node(schemas: Schemas, survey: Survey) -> Node:
     expander = Expander(schemas)
     satisfiability = Satisfiability(expander)
     root = schemas.root_term()
@@ -44,5 +74,5 @@ def compile_to_ir(schema: Any, options: SchemaOptions | None = None, *, registry
     lowering = Lowering(expander, satisfiability)
     if survey.hard:
         lowering.explore(root)
-    node = lowering.value(root, lowering.layout.step)
-    return SchemaIR(seq(lowering.layout.edge, node, lowering.layout.edge))
+    edge = lowering.layout.edge
+    return seq(edge, lowering.value(root, lowering.layout.step), edge)

@@ -13,13 +13,14 @@ from fractions import Fraction
 from structgen.automata.regular import ANY_STRING, difference, finite, union
 from structgen.automata.regular import complement as other_strings
 from structgen.errors import UnsupportedSchemaError
-from structgen.schema.algebra import meet
+from structgen.schema.algebra import demanding, meet, meet_objects
 from structgen.schema.forms import (
     ANY,
     EVERYTHING,
     NEVER,
     ArrayForm,
     Contains,
+    Demand,
     KeyClass,
     NumberForm,
     ObjectForm,
@@ -37,14 +38,15 @@ def complement(shape: Shape, schemas: Schemas, atom: Atom) -> Shape:
         booleans=tuple(value for value in (False, True) if value not in shape.booleans),
         through_ref=shape.through_ref,
     )
-    for number in shape.numbers:
-        result = schemas.checked(meet(result, replace(EVERYTHING, numbers=tuple(not_number(number)))), atom)
-    for string in shape.strings:
-        result = meet(result, replace(EVERYTHING, strings=(not_string(string),)))
-    for array in shape.arrays:
-        result = schemas.checked(meet(result, replace(EVERYTHING, arrays=tuple(not_array(array, schemas, atom)))), atom)
-    for form in shape.objects:
-        result = schemas.checked(meet(result, replace(EVERYTHING, objects=tuple(not_object(form, schemas)))), atom)
+    violations = [
+        *(replace(EVERYTHING, numbers=tuple(not_number(number))) for number in shape.numbers),
+        *(replace(EVERYTHING, strings=(not_string(string),)) for string in shape.strings),
+        *(replace(EVERYTHING, arrays=tuple(not_array(array, schemas, atom))) for array in shape.arrays),
+        *(replace(EVERYTHING, objects=tuple(not_object(form, schemas))) for form in shape.objects),
+    ]
+    for violation in violations:
+        result = meet(result, violation)
+        schemas.check_size(result.num_forms, atom)
     return result
 
 
@@ -99,25 +101,41 @@ def not_array(form: ArrayForm, schemas: Schemas, atom: Atom) -> Iterator[ArrayFo
 
 def not_object(form: ObjectForm, schemas: Schemas) -> Iterator[ObjectForm]:
     """The objects outside the form."""
-    for name in form.named:
-        if name in form.required:
-            yield ObjectForm({name: NEVER})
-    if form.min > 0:
-        yield ObjectForm(max=form.min - 1)
-    if form.max is not None:
-        yield ObjectForm(min=form.max + 1)
-    for name, term in form.named.items():
-        if term != ANY:
-            yield ObjectForm({name: schemas.negate(term)}, required=frozenset((name,)))
     declared = finite(form.named)
+    broken = []
     allowed = declared
     for part in form.classes:
         allowed = union(allowed, part.language)
         if part.term != ANY:
-            yield ObjectForm(some=(KeyClass(difference(part.language, declared), schemas.negate(part.term)),))
+            broken.append(KeyClass(difference(part.language, declared), schemas.negate(part.term)))
     outside = difference(ANY_STRING, allowed)
     if not outside.is_empty():
-        yield ObjectForm(some=(KeyClass(outside, ANY),))
-    for witness in form.some:
-        rest = difference(ANY_STRING, witness.language)
-        yield ObjectForm(classes=(KeyClass(witness.language, schemas.negate(witness.term)), KeyClass(rest, ANY)))
+        broken.append(KeyClass(outside, ANY))
+    demand = Demand(
+        named=tuple((name, schemas.negate(term)) for name, term in form.named.items() if term != ANY),
+        classes=tuple(broken),
+        absent=tuple(name for name in form.named if name in form.required),
+        below=form.min or None,
+        above=form.max,
+    )
+    if demand != Demand():
+        yield demanding(demand)
+    for other in form.demands:
+        opposite = not_demand(other, schemas)
+        if opposite is not None:
+            yield opposite
+
+
+def not_demand(demand: Demand, schemas: Schemas) -> ObjectForm | None:
+    """The objects that do not meet the demand: none of its alternatives is true."""
+    form: ObjectForm | None = ObjectForm(
+        dict.fromkeys(demand.absent, ANY), required=frozenset(demand.absent), min=demand.below or 0, max=demand.above
+    )
+    pieces = [ObjectForm({name: schemas.negate(term)}) for name, term in demand.named]
+    for part in demand.classes:
+        rest = difference(ANY_STRING, part.language)
+        classes = (KeyClass(part.language, schemas.negate(part.term)), KeyClass(rest, ANY))
+        pieces.append(ObjectForm(classes=tuple(kept for kept in classes if kept.term != NEVER)))
+    for piece in pieces:
+        form = form and meet_objects(form, piece)
+    return form

@@ -17,7 +17,16 @@ from typing import Any, TypeVar
 from structgen.automata.regular import NOTHING as NO_STRING
 from structgen.automata.regular import Language, finite, union
 from structgen.errors import InvalidSchemaError
-from structgen.schema.algebra import meet, meet_arrays, meet_numbers, meet_objects, meet_strings, unite
+from structgen.schema.algebra import (
+    demanding,
+    joined,
+    meet,
+    meet_arrays,
+    meet_numbers,
+    meet_objects,
+    meet_strings,
+    unite,
+)
 from structgen.schema.complement import complement
 from structgen.schema.forms import (
     ANY,
@@ -30,6 +39,7 @@ from structgen.schema.forms import (
     OBJECT,
     STRING,
     ArrayForm,
+    Demand,
     KeyClass,
     NumberForm,
     ObjectForm,
@@ -51,6 +61,7 @@ from structgen.schema.satisfiable import some_value
 from structgen.schema.schemas import Atom, Schemas
 
 Form = TypeVar("Form")
+_PRUNE_ABOVE = 8  # Alternatives of one schema beyond which those that are plainly empty are looked for.
 
 TYPES: dict[str, Shape] = {
     "null": Shape(null=True),
@@ -61,6 +72,10 @@ TYPES: dict[str, Shape] = {
     "array": Shape(arrays=(ARRAY,)),
     "object": Shape(objects=(OBJECT,)),
 }
+
+
+class SelfApplication(InvalidSchemaError):
+    """What a schema allows depends on what it allows."""
 
 
 class Expander:
@@ -75,7 +90,7 @@ class Expander:
         if term in self._shapes:
             known = self._shapes[term]
             if known is None:
-                raise InvalidSchemaError(
+                raise SelfApplication(
                     "the schema applies itself to the same value, without end", pointer=self._atom(term).pointer
                 )
             return known
@@ -90,24 +105,50 @@ class Expander:
 
     def met(self, shapes: Iterable[Shape], atom: Atom) -> Shape:
         """The intersection, within the limit on alternatives."""
-        return reduce(lambda left, right: self.schemas.checked(meet(left, right), atom), shapes, EVERYTHING)
+        met = EVERYTHING
+        for shape in shapes:
+            if met.num_forms * shape.num_forms > 16 * self.schemas.options.max_forms:
+                met, shape = self._pruned(met), self._pruned(shape)
+                self.schemas.check_size(met.num_forms * shape.num_forms // 16, atom)
+            met = meet(met, shape)
+            if met.num_forms > _PRUNE_ABOVE:
+                met = self._pruned(met)
+            self.schemas.check_size(met.num_forms, atom)
+        return met
+
+    def _pruned(self, shape: Shape) -> Shape:
+        """The shape without the forms that a look two levels deep shows to be empty."""
+        one = (replace(NOTHING, objects=(form,)) for form in shape.objects)
+        objects = tuple(part.objects[0] for part in one if self.possible(part))
+        one = (replace(NOTHING, arrays=(form,)) for form in shape.arrays)
+        arrays = tuple(part.arrays[0] for part in one if self.possible(part))
+        return replace(shape, objects=objects, arrays=arrays)
 
     def united(self, shapes: Iterable[Shape], atom: Atom) -> Shape:
         """The union, within the limit on alternatives."""
-        return self.schemas.checked(reduce(unite, shapes, NOTHING), atom)
+        union = reduce(unite, shapes, NOTHING)
+        union = replace(union, objects=joined(union.objects))
+        self.schemas.check_size(union.num_forms, atom)
+        return union
 
     def opposite(self, shape: Shape, atom: Atom) -> Shape:
         """The complement."""
         return complement(shape, self.schemas, atom)
 
     def overlap(self, left: Shape, right: Shape) -> bool:
-        """Whether a value may be in both shapes. Looks two levels deep, and says yes where that does not tell."""
-        return some_value(meet(left, right), self._maybe, self.schemas.negate)
+        """Whether a value may be in both shapes; yes where that does not show at once."""
+        return self.possible(meet(left, right))
+
+    def possible(self, shape: Shape) -> bool:
+        """Whether a value may be in the shape. Looks two levels deep, and says yes where that does not tell."""
+        return some_value(shape, self._maybe, self.schemas.negate)
 
     def _maybe(self, term: Term) -> bool:
-        if self._shapes.get(term, NOTHING) is None:
+        try:
+            shape = self.shape(term)
+        except SelfApplication:
             return True
-        return some_value(self.shape(term), lambda inner: inner != NEVER, self.schemas.negate)
+        return some_value(shape, lambda inner: inner != NEVER, self.schemas.negate)
 
     def _atom(self, term: Term) -> Atom:
         return self.schemas.atoms[term[0] >> 1]
@@ -125,16 +166,18 @@ class Expander:
         return replace(shape, through_ref=True) if atom.is_target else shape
 
     def _schema(self, place: Place) -> Shape:
-        parts = []
-        for keyword in place.schema:
-            if keyword == "properties":
-                parts.append(local_shape(place))
-            apply = APPLICATORS.get(keyword)
-            if apply is not None and place.knows(keyword):
-                parts.append(apply(self, place))
-        if "properties" not in place.schema:
-            parts.append(local_shape(place))
-        return parts[0] if len(parts) == 1 else self.met(parts, place.atom)
+        """The keywords' intersection. What `allOf` and `$ref` say before `properties` decides the order of keys."""
+        applied = [keyword for keyword in place.schema if keyword in APPLICATORS and place.knows(keyword)]
+        if not applied:
+            return local_shape(place)
+        order = list(place.schema)
+        declared = order.index("properties") if "properties" in order else -1
+        before = [keyword for keyword in applied if keyword in _BASES and order.index(keyword) < declared]
+        after = [keyword for keyword in applied if keyword not in before]
+        parts = [APPLICATORS[keyword](self, place) for keyword in before]
+        parts.append(local_shape(place))
+        parts.extend(APPLICATORS[keyword](self, place) for keyword in after)
+        return self.met(parts, place.atom)
 
 
 def local_shape(place: Place) -> Shape:
@@ -173,7 +216,7 @@ def _narrow(
     return forms
 
 
-# --- values ----------------------------------------------------------------------------------------------------------
+# --- values ---
 
 
 def const(expander: Expander, place: Place) -> Shape:
@@ -219,7 +262,7 @@ def is_number(value: object) -> bool:
     return isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
 
 
-# --- in-place applicators --------------------------------------------------------------------------------------------
+# --- in-place applicators ---
 
 
 def ref(expander: Expander, place: Place) -> Shape:
@@ -294,11 +337,12 @@ def _dependencies(expander: Expander, place: Place, keyword: str) -> Shape:
     rules = []
     for name, demand in place.schema[keyword].items():
         if isinstance(demand, list):
-            then = replace(EVERYTHING, objects=(present(name, *demand),))
+            either = (Demand(named=((other, ANY),), absent=(name,)) for other in demand)
+            rules.extend(replace(EVERYTHING, objects=(demanding(rule),)) for rule in either)
         else:
             has_name = replace(EVERYTHING, objects=(present(name),))
             then = expander.met((has_name, expander.shape(place.term(keyword, name))), place.atom)
-        rules.append(replace(unite(then, _NO_OBJECTS), objects=(absent(name), *then.objects)))
+            rules.append(replace(unite(then, _NO_OBJECTS), objects=(absent(name), *then.objects)))
     return expander.met(rules, place.atom)
 
 
@@ -312,6 +356,7 @@ def language_of(shape: Shape) -> Language:
     return reduce(lambda left, right: union(left, right), languages, NO_STRING)
 
 
+_BASES = frozenset(("allOf", "$ref"))
 _NO_OBJECTS = replace(EVERYTHING, objects=())
 
 APPLICATORS: dict[str, Callable[[Expander, Place], Shape]] = {

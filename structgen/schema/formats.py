@@ -1,20 +1,146 @@
-"""Formats as regular languages of decoded text."""
+"""Formats as regular languages of decoded text, each built when it is first asked for.
+
+The table below holds ECMA-262 patterns for whole strings, put together from the grammars of the RFCs that the
+specification names. Calendars are real: 2023-02-29 is no date. Where a format is not regular or its rules are not
+implemented (`_NOT_YET`), the survey refuses it; names outside the specification are annotations.
+
+Departures, all on the strict side: host names have no `xn--` labels (whether one is valid Punycode is not regular);
+a leap second with an offset other than Z has no fraction.
+"""
 
 from __future__ import annotations
 
-from structgen.automata.regular import Language
+from functools import lru_cache
 
-_NOT_YET = frozenset(
-    "date-time date time duration email idn-email hostname idn-hostname ipv4 ipv6 uri uri-reference iri iri-reference "
-    "uri-template uuid json-pointer relative-json-pointer regex".split()
+from structgen.automata.charset import ANY as ANY_CHARACTER
+from structgen.automata.regular import Language, chars, concat, finite, intersect, repeat, union
+from structgen.grammar.regex import search_regex
+
+_NOT_YET = frozenset(("idn-email", "idn-hostname", "regex"))
+
+# --- dates and times: RFC 3339, section 5.6 and appendix A ---
+
+_DATE = (
+    r"(?:\d{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)|02-(?:0[1-9]|1\d|2[0-8]))"
+    r"|(?:\d\d(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)"
 )
+_TIME = r"(?:(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d+)?(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)|23:59:60(?:\.\d+)?[Zz])"
+_DURATION_TIME = r"T(?:\d+H(?:\d+M(?:\d+S)?)?|\d+M(?:\d+S)?|\d+S)"
+_DURATION_DATE = r"(?:\d+D|\d+M(?:\d+D)?|\d+Y(?:\d+M(?:\d+D)?)?)"
+_DURATION = rf"P(?:{_DURATION_DATE}(?:{_DURATION_TIME})?|{_DURATION_TIME}|\d+W)"
+
+# --- addresses: RFC 1123, RFC 4291, RFC 5321 ---
+
+_OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
+_IPV4 = rf"(?:{_OCTET}\.){{3}}{_OCTET}"
+_H16 = r"[0-9A-Fa-f]{1,4}"
+_LS32 = rf"(?:{_H16}:{_H16}|{_IPV4})"
+_IPV6 = (
+    "(?:"
+    + "|".join(
+        [rf"(?:{_H16}:){{6}}{_LS32}"]
+        + [
+            rf"(?:(?:{_H16}:){{0,{5 - after}}}{_H16})?::(?:{_H16}:){{{after}}}{_LS32}"
+            if after < 5
+            else rf"::(?:{_H16}:){{5}}{_LS32}"
+            for after in range(5, -1, -1)
+        ]
+        + [rf"(?:(?:{_H16}:){{0,5}}{_H16})?::{_H16}", rf"(?:(?:{_H16}:){{0,6}}{_H16})?::"]
+    )
+    + ")"
+)
+_LABEL = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)"
+_HOSTNAME = rf"{_LABEL}(?:\.{_LABEL})*"
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_QUOTED = r'"(?:[ !#-\[\]-~]|\\[ -~])*"'
+_MAILBOX = rf"(?:{_ATOM}(?:\.{_ATOM})*|{_QUOTED})@(?:{_HOSTNAME}|\[(?:{_IPV4}|IPv6:{_IPV6})\])"
+
+# --- identifiers: RFC 3986, RFC 3987, RFC 6570, RFC 6901, RFC 4122 ---
+
+_UCS = (
+    "\u00a0-\ud7ff\uf900-\ufdcf\ufdf0-\uffef"
+    + "".join(f"{chr(plane << 16)}-{chr((plane << 16) + 0xFFFD)}" for plane in range(1, 14))
+    + "\U000e1000-\U000efffd"
+)
+_PRIVATE = "\ue000-\uf8ff\U000f0000-\U000ffffd\U00100000-\U0010fffd"
+_PERCENT = r"%[0-9A-Fa-f]{2}"
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*"
+
+
+def _identifier(more: str, private: str, *, relative: bool) -> str:
+    """URI (or a reference to one) with `more` unreserved characters, as the pattern of a whole string."""
+    plain = rf"A-Za-z0-9._~{more}\-"
+    delims = r"!$&'()*+,;="
+    userinfo = rf"(?:[{plain}{delims}:]|{_PERCENT})*"
+    future = rf"[vV][0-9A-Fa-f]+\.[A-Za-z0-9._~{delims}:\-]+"
+    host = rf"(?:\[(?:{_IPV6}|{future})\]|(?:[{plain}{delims}]|{_PERCENT})*)"
+    char = rf"(?:[{plain}{delims}:@]|{_PERCENT})"
+    no_colon = rf"(?:[{plain}{delims}@]|{_PERCENT})"
+    rest = rf"(?:/{char}*)*"
+    network = rf"//(?:{userinfo}@)?{host}(?::\d*)?{rest}"
+    absolute = rf"/(?:{char}+{rest})?"
+    tail = rf"(?:\?(?:{char}|[/?{private}])*)?(?:#(?:{char}|[/?])*)?"
+    full = rf"{_SCHEME}:(?:{network}|{absolute}|{char}+{rest}|){tail}"
+    if not relative:
+        return full
+    return rf"(?:{full}|(?:{network}|{absolute}|{no_colon}+{rest}|){tail})"
+
+
+_VARCHAR = r"(?:[A-Za-z0-9_]|%[0-9A-Fa-f]{2})"
+_VARSPEC = rf"{_VARCHAR}+(?:\.{_VARCHAR}+)*(?::[1-9]\d{{0,3}}|\*)?"
+_TEMPLATE = rf"(?:[!#$&-;=?-\[\]_a-z~{_UCS}{_PRIVATE}]|{_PERCENT}|\{{[+#./;?&=,!@|]?{_VARSPEC}(?:,{_VARSPEC})*\}})*"
+_POINTER = r"(?:/(?:[^/~]|~[01])*)*"
+
+_PATTERNS: dict[str, str] = {
+    "date": _DATE,
+    "time": _TIME,
+    "date-time": rf"{_DATE}[Tt]{_TIME}",
+    "duration": _DURATION,
+    "email": _MAILBOX,
+    "hostname": _HOSTNAME,
+    "ipv4": _IPV4,
+    "ipv6": _IPV6,
+    "uri": _identifier("", "", relative=False),
+    "uri-reference": _identifier("", "", relative=True),
+    "iri": _identifier(_UCS, _PRIVATE, relative=False),
+    "iri-reference": _identifier(_UCS, _PRIVATE, relative=True),
+    "uri-template": _TEMPLATE,
+    "uuid": r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}",
+    "json-pointer": _POINTER,
+    "relative-json-pointer": rf"(?:0|[1-9]\d*)(?:#|{_POINTER})",
+}
 
 
 def known_format(name: str) -> bool | None:
-    """True: enforced; False: a format of the specification that is not enforced yet; None: unknown, an annotation."""
-    return False if name in _NOT_YET else None
+    """True: enforced; False: a format of the specification that is not; None: unknown, so an annotation."""
+    return True if name in _PATTERNS else False if name in _NOT_YET else None
 
 
-def format_language(name: str) -> Language | None:
-    """The language of a format, None for an unknown one."""
-    return None
+@lru_cache(maxsize=64)
+def format_language(name: str) -> Language:
+    """The strings of a format for which `known_format` is true."""
+    language = search_regex(f"^(?:{_PATTERNS[name]})$")
+    if name in ("time", "date-time"):
+        leap = finite(_leap_seconds())
+        if name == "date-time":
+            leap = concat(format_language("date"), search_regex("^[Tt]$"), leap)
+        return union(language, leap)
+    if name == "hostname":
+        return intersect(_without_punycode(language), repeat(chars(ANY_CHARACTER), 0, 253))
+    if name == "email":
+        return intersect(_without_punycode(language), search_regex(r"^(?:[^@]|\\@){1,64}@|^\"[^\"]{0,62}\"@"))
+    return language
+
+
+def _without_punycode(language: Language) -> Language:
+    return intersect(language, search_regex(r"^(?!.*(?:^|[.@])..--)"))
+
+
+def _leap_seconds() -> list[str]:
+    """`hh:mm:60±hh:mm` wherever that is 23:59:60 in UTC."""
+    found = []
+    for offset in range(24 * 60):
+        for sign, local in (("+", offset - 1), ("-", 23 * 60 + 59 - offset)):
+            hour, minute = divmod(local % (24 * 60), 60)
+            found.append(f"{hour:02}:{minute:02}:60{sign}{offset // 60:02}:{offset % 60:02}")
+    return found

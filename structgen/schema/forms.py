@@ -107,11 +107,26 @@ class KeyClass:
 
 
 @dataclass(frozen=True, slots=True)
+class Demand:
+    """At least one of these is true of an object.
+
+    It has a member of `named` (key and value), or one whose key is in the language and whose value is in the term of one
+    of `classes`; or it lacks one of the keys `absent`; or it has less than `below` members, or more than `above`.
+    """
+
+    named: tuple[tuple[str, Term], ...] = ()
+    classes: tuple[KeyClass, ...] = ()
+    absent: tuple[str, ...] = ()
+    below: int | None = None
+    above: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectForm:
     """Objects whose keys are in `named`, or else in one of the `classes` (disjoint languages), `min` to `max` of them.
 
-    Keys that are neither are forbidden. A named key always wins over the classes. `some` lists properties that must
-    exist: for each, at least one key in its language with a value in its term.
+    Keys that are neither are forbidden. A named key always wins over the classes. Each of the `demands` is met. Names
+    that are required or `absent` in a demand are in `named`.
     """
 
     named: dict[str, Term] = field(default_factory=dict)
@@ -119,7 +134,7 @@ class ObjectForm:
     required: frozenset[str] = frozenset()
     min: int = 0
     max: int | None = None
-    some: tuple[KeyClass, ...] = ()
+    demands: tuple[Demand, ...] = ()
 
     def value(self, name: str) -> Term:
         """The term of the value under this key."""

@@ -11,7 +11,7 @@ from itertools import product
 from typing import TypeAlias
 
 from structgen.schema.forms import ArrayForm, Term, both
-from structgen.schema.reach import ending_states
+from structgen.schema.reach import can_end
 
 State: TypeAlias = tuple[int, tuple[int, ...]]
 
@@ -41,11 +41,13 @@ class Items:
 
     def live(self, state: State) -> bool:
         """Whether some array goes on from here to its end."""
-        if state not in self._live:
-            self._live.update(
-                ending_states(state, lambda here: [following for _, following in self._moves(here)], self.may_end)
-            )
-        return self._live[state]
+        known = self._live.get(state)
+        if known is None:
+            known = can_end(state, self._successors, self.may_end, self._live)
+        return known
+
+    def _successors(self, state: State) -> Iterator[State]:
+        return (following for _, following in self._moves(state))
 
     def _moves(self, state: State) -> Iterator[tuple[Term, State]]:
         index, counts = state

@@ -15,14 +15,16 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
+from structgen.automata.charset import ANY as ANY_CHARACTER
 from structgen.automata.regular import ANY_STRING, Language, difference, intersect, repeat
 from structgen.automata.regular import chars as one_of
-from structgen.automata.charset import ANY as ANY_CHARACTER
 from structgen.grammar.regex import search_regex
 from structgen.schema.drafts import at_least, knows
+from structgen.schema.formats import format_language, known_format
 from structgen.schema.forms import (
     ANY,
     NEVER,
+    STRING,
     ArrayForm,
     Contains,
     KeyClass,
@@ -67,7 +69,7 @@ def exact(number: Any) -> Fraction:
     return Fraction(Decimal(repr(number))) if isinstance(number, float) else Fraction(number)
 
 
-# --- numbers ---------------------------------------------------------------------------------------------------------
+# --- numbers ---
 
 
 def minimum(place: Place) -> NumberForm:
@@ -97,7 +99,7 @@ def multiple_of(place: Place) -> NumberForm:
     return NumberForm(multiple=exact(place.schema["multipleOf"]))
 
 
-# --- strings ---------------------------------------------------------------------------------------------------------
+# --- strings ---
 
 
 @lru_cache(maxsize=4096)
@@ -121,7 +123,14 @@ def pattern(place: Place) -> StringForm:
     return StringForm(search_regex(place.schema["pattern"]))
 
 
-# --- arrays ----------------------------------------------------------------------------------------------------------
+def format_(place: Place) -> StringForm:
+    """A string of this format, where formats are asserted and this one is known."""
+    name = place.schema["format"]
+    asserted = place.schemas.asserts_format(place.atom.resource)
+    return StringForm(format_language(name)) if asserted and known_format(name) else STRING
+
+
+# --- arrays ---
 
 
 def items(place: Place) -> ArrayForm:
@@ -159,7 +168,7 @@ def unique_items(place: Place) -> ArrayForm:
     return ArrayForm(unique=place.schema["uniqueItems"] is True)
 
 
-# --- objects ---------------------------------------------------------------------------------------------------------
+# --- objects ---
 
 
 def properties(place: Place) -> ObjectForm:
@@ -227,6 +236,7 @@ STRING_KEYWORDS: dict[str, Callable[[Place], StringForm]] = {
     "minLength": min_length,
     "maxLength": max_length,
     "pattern": pattern,
+    "format": format_,
 }
 ARRAY_KEYWORDS: dict[str, Callable[[Place], ArrayForm]] = {
     "prefixItems": items,

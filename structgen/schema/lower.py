@@ -16,7 +16,7 @@ from structgen.errors import GrammarTooComplex
 from structgen.ir import Call, Lazy, Node, Rule, Text, alt, literal
 from structgen.schema.arrays import array_node
 from structgen.schema.expand import Expander
-from structgen.schema.forms import ANY, EVERYTHING, NumberForm, Shape, Term
+from structgen.schema.forms import ANY, EVERYTHING, NumberForm, Shape, Term, both
 from structgen.schema.numbers import NumberTooComplex, number_language
 from structgen.schema.objects import object_node
 from structgen.schema.options import SchemaOptions
@@ -25,6 +25,7 @@ from structgen.schema.satisfiable import Satisfiability
 from structgen.schema.schemas import Schemas
 from structgen.schema.strings import strings_node
 from structgen.schema.whitespace import layout
+
 
 class Lowering:
     """The IR of one compilation."""
@@ -77,7 +78,9 @@ class Lowering:
             self.check(shape, term)
 
     def _name(self, term: Term) -> str:
-        return " & ".join(("!" if part & 1 else "") + (self.expander.schemas.atoms[part >> 1].pointer or "#") for part in term)
+        return " & ".join(
+            ("!" if part & 1 else "") + (self.expander.schemas.atoms[part >> 1].pointer or "#") for part in term
+        )
 
     def _inline(self, term: Term, depth: int) -> Node:
         shape = self.expander.shape(term)
@@ -119,10 +122,13 @@ def inner_terms(shape: Shape) -> Iterator[Term]:
     for array in shape.arrays:
         yield from array.prefix
         yield array.rest
+        yield from (both(array.rest, rule.term) for rule in array.contains)
     for form in shape.objects:
         yield from form.named.values()
-        for part in form.classes:
-            yield part.term
+        yield from (part.term for part in form.classes)
+        for demand in form.demands:
+            yield from (both(form.value(name), term) for name, term in demand.named)
+            yield from (both(part.term, extra.term) for part in form.classes for extra in demand.classes)
 
 
 def numbers_node(forms: tuple[NumberForm, ...], options: SchemaOptions) -> Node:

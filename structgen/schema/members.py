@@ -2,7 +2,8 @@
 
 A state is (position, count, owed). In declared order the position is the number of declared keys that are behind, in
 any order the set of those written, as bits. The count of members stops where it no longer matters. `owed` are the
-witnesses (`ObjectForm.some`) still to come, by index.
+demands not yet met, by index. A member that would meet a demand if its value were narrower *claims* so or does not:
+both moves exist, which is the same union. Demands for absence and counts are met where it shows that they are.
 
 Known gap: an additional key may be written twice; only declared ones are remembered.
 """
@@ -11,15 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, combinations
+from itertools import chain, product
+from math import prod
 from typing import TypeAlias
 
 from structgen.automata.regular import Language, difference, finite, intersect
 from structgen.schema.forms import KeyClass, ObjectForm, Term, both
 from structgen.schema.languages import size
-from structgen.schema.reach import ending_states
+from structgen.schema.reach import TooManyStates, can_end
 
-State: TypeAlias = tuple[int, int, tuple[int, ...]]
+Owed: TypeAlias = tuple[int, ...]
+State: TypeAlias = tuple[int, int, Owed]
+Claim: TypeAlias = tuple[Term, Language | None]  # What a member has to be in addition; as a key, where that matters.
+
+_MAX_CLAIMS = 4096  # How many ways one member may meet demands.
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +49,28 @@ class Members:
         self.required_from = [0] * (len(self.names) + 1)
         for index in range(len(self.names) - 1, -1, -1):
             self.required_from[index] = self.required_from[index + 1] + self.required[index]
-        self.start: State = (0, 0, tuple(range(len(form.some))))
-        counted = form.min > self.required_from[0] or form.max is not None
-        self.count_cap = max(form.min, form.max or 0) if counted else 0
+        self._absent = self._absent_indices()
+        owed = tuple(number for number, absent in enumerate(self._absent) if -1 not in absent)
+        self.start: State = (0, 0, owed)
+        self.count_cap = self._count_cap()
+        self._claims_by_name: dict[str, dict[int, list[Claim]]] = {}
         self._classes: list[KeyClass] | None = None
         self._capacity: float | None = None
         self._live: dict[State, bool] = {}
+
+    def _absent_indices(self) -> list[frozenset[int]]:
+        """For each demand the declared keys whose absence meets it; -1 stands for one that can never be there."""
+        if not self.form.demands:
+            return []
+        index_of = {name: index for index, name in enumerate(self.names)}
+        return [frozenset(index_of.get(name, -1) for name in demand.absent) for demand in self.form.demands]
+
+    def _count_cap(self) -> int:
+        form = self.form
+        limits = [form.min if form.min > self.required_from[0] else 0, form.max or 0]
+        for demand in form.demands:
+            limits += [demand.below or 0, 0 if demand.above is None else demand.above + 1]
+        return max(limits) if form.max is None else max(*limits, form.min)
 
     @property
     def classes(self) -> list[KeyClass]:
@@ -73,7 +95,9 @@ class Members:
     def may_end(self, state: State) -> bool:
         """Whether the object may be closed here."""
         position, count, owed = state
-        return not owed and count >= min(self.form.min, self.count_cap) and not self._required_left(position)
+        if count < min(self.form.min, self.count_cap) or self._required_left(position):
+            return False
+        return all(self._met_at_end(number, position, count) for number in owed)
 
     def named_moves(self, state: State, stop: int | None = None) -> Iterator[Move]:
         """The declared keys that may come next, in declared order those before index `stop`."""
@@ -83,15 +107,21 @@ class Members:
         """The additional keys that may come next; in declared order, after the declared ones."""
         return (move for move in self._open_moves(state) if self.live(move.state))
 
+    def skip_to(self, state: State, index: int) -> State:
+        """The state after passing over the declared keys before `index`."""
+        position, count, owed = state
+        return index, count, self._passed(owed, position, index)
+
     def live(self, state: State) -> bool:
         """Whether some object goes on from here to its end."""
         if not self._fits(state):
             return False
         if not state[2]:
             return True
-        if state not in self._live:
-            self._live.update(ending_states(state, self._successors, self.may_end))
-        return self._live[state]
+        known = self._live.get(state)
+        if known is None:
+            known = can_end(state, self._successors, self.may_end, self._live)
+        return known
 
     def _successors(self, state: State) -> Iterator[State]:
         moves = chain(self._named_moves(state, None), self._open_moves(state))
@@ -107,6 +137,23 @@ class Members:
         missing = self.form.min - count - self._names_left(position)
         return missing <= 0 or missing <= self.capacity
 
+    def _met_at_end(self, number: int, position: int, count: int) -> bool:
+        demand = self.form.demands[number]
+        if demand.below is not None and count < demand.below:
+            return True
+        if demand.above is not None and count > demand.above:
+            return True
+        absent = self._absent[number]
+        return any(not position >> index & 1 if self.any_order else index >= position for index in absent)
+
+    def _passed(self, owed: Owed, position: int, index: int) -> Owed:
+        """What is still owed after the declared keys from `position` to before `index` were left out."""
+        if not owed or self.any_order:
+            return owed
+        return tuple(
+            number for number in owed if not any(position <= absent < index for absent in self._absent[number])
+        )
+
     def _named_moves(self, state: State, stop: int | None) -> Iterator[Move]:
         position, count, owed = state
         if self.form.max is not None and count >= self.form.max:
@@ -115,13 +162,17 @@ class Members:
             indices: Iterable[int] = (index for index in range(len(self.names)) if not position >> index & 1)
         else:
             indices = range(position, len(self.names) if stop is None else min(stop, len(self.names)))
+        following = min(count + 1, self.count_cap)
         for index in indices:
             name = self.names[index]
             term = self.form.named[name]
             behind = position | 1 << index if self.any_order else index + 1
-            settled = tuple(number for number in owed if self.form.some[number].language.matches(name)) if owed else ()
-            for chosen in _subsets(settled):
-                yield from self._claim(name, term, behind, state, chosen)
+            left = self._passed(owed, position, index)
+            if not left:
+                yield Move(name, term, (behind, following, left))
+            else:
+                for value, _, unmet in self._claimed(term, left, self._named_claims(name, term)):
+                    yield Move(name, value, (behind, following, unmet))
             if self.required[index] and not self.any_order:
                 return
 
@@ -132,25 +183,56 @@ class Members:
         if not self.any_order:
             if self.required_from[position]:
                 return
+            owed = self._passed(owed, position, len(self.names))
             position = len(self.names)
+        following = min(count + 1, self.count_cap)
         for part in self.classes:
-            for chosen in _subsets(owed):
-                language = part.language
-                for number in chosen:
-                    language = intersect(language, self.form.some[number].language)
-                if not chosen or not language.is_empty():
-                    yield from self._claim(language, part.term, position, state, chosen)
+            claims = {
+                number: [(extra.term, extra.language) for extra in self.form.demands[number].classes] for number in owed
+            }
+            for value, languages, unmet in self._claimed(part.term, owed, claims):
+                language = intersect(part.language, *languages) if languages else part.language
+                if not languages or not language.is_empty():
+                    yield Move(language, value, (position, following, unmet))
 
-    def _claim(
-        self, key: str | Language, term: Term, position: int, state: State, chosen: tuple[int, ...]
-    ) -> Iterator[Move]:
-        """The member that settles these witnesses, if it can have a value."""
-        _, count, owed = state
-        for number in chosen:
-            term = both(term, self.form.some[number].term)
-        if not chosen or self.satisfiable(term):
-            left = tuple(number for number in owed if number not in chosen) if chosen else owed
-            yield Move(key, term, (position, min(count + 1, self.count_cap), left))
+    def _named_claims(self, name: str, term: Term) -> dict[int, list[Claim]]:
+        """For each demand the ways in which a value under this key meets it."""
+        found = self._claims_by_name.get(name)
+        if found is None:
+            found = self._claims_by_name[name] = {}
+            for number, demand in enumerate(self.form.demands):
+                terms = [extra for key, extra in demand.named if key == name]
+                terms += [part.term for part in demand.classes if part.language.matches(name)]
+                if any(both(term, extra) == term for extra in terms):
+                    terms = [()]
+                if terms:
+                    found[number] = [(extra, None) for extra in terms]
+        return found
+
+    def _claimed(
+        self, term: Term, owed: Owed, claims: dict[int, list[Claim]]
+    ) -> Iterator[tuple[Term, list[Language], Owed]]:
+        """The choices of claims that some value can live up to: its term, languages of the key, and what stays owed."""
+        options: list[list[tuple[int, Claim | None]]] = []
+        for number in owed:
+            ways = claims.get(number)
+            if ways:
+                met_anyway = ways == [((), None)]
+                options.append([(number, way) for way in ways] + ([] if met_anyway else [(number, None)]))
+        if prod(map(len, options)) > _MAX_CLAIMS:
+            raise TooManyStates(f"one property can meet more than {_MAX_CLAIMS} combinations of demands")
+        for choice in product(*options):
+            value = term
+            met = set()
+            languages = []
+            for number, claim in choice:
+                if claim is not None:
+                    met.add(number)
+                    value = both(value, claim[0])
+                    if claim[1] is not None:
+                        languages.append(claim[1])
+            if value == term or self.satisfiable(value):
+                yield value, languages, tuple(number for number in owed if number not in met)
 
     def _required_left(self, position: int) -> int:
         if not self.any_order:
@@ -159,7 +241,3 @@ class Members:
 
     def _names_left(self, position: int) -> int:
         return len(self.names) - (bin(position).count("1") if self.any_order else position)
-
-
-def _subsets(owed: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    return chain.from_iterable(combinations(owed, length) for length in range(len(owed) + 1))

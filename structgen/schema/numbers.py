@@ -213,9 +213,10 @@ def _multiples_of(step: Fraction) -> Language:
     for fraction, endings in by_fraction.items():
         width = length - places
         small = finite(str(int(ending or "0")) for ending in endings) if width else NOTHING
-        whole = union(small, intersect(WHOLE, concat(decimals.digit(1), DIGITS, finite(endings)))) if width else WHOLE
+        longer = intersect(WHOLE, concat(decimals.digit(1), DIGITS, finite(endings)))
+        before = union(small, longer) if width else WHOLE
         if fraction:
-            options.append(concat(whole, string("." + fraction), ZEROS))
+            options.append(concat(before, string("." + fraction), ZEROS))
         else:
-            options.append(concat(whole, maybe(concat(string(".0"), ZEROS)) if places else EMPTY_STRING))
+            options.append(concat(before, maybe(concat(string(".0"), ZEROS)) if places else EMPTY_STRING))
     return union(*options)

@@ -60,13 +60,13 @@ class ObjectNode:
 
     def _build_keys(self, state: State) -> Node:
         members = self.members
-        position, count, owed = state
+        position = state[0]
         block = (position // _BLOCK + 1) * _BLOCK
         split = not members.any_order and block < len(members.names)
         named = list(members.named_moves(state, block if split else None))
         parts = [self._named([(move, seq(self._value(move), self._after(move.state))) for move in named])]
         if split and members.required_from[position] == members.required_from[block]:
-            parts.append(self._keys((block, count, owed)))
+            parts.append(self._keys(members.skip_to(state, block)))
         else:
             parts.extend(seq(self._member(move), self._after(move.state)) for move in members.open_moves(state))
         return alt(*parts)
@@ -98,7 +98,12 @@ class ObjectNode:
         """Declared keys with what follows their colon."""
         pairs = [(str(move.key), node) for move, node in branches]
         if self.lowering.options.literal_escapes == "any":
-            return alt(*(seq(literal('"'), Text(string(key), "json"), literal('"'), self.layout.colon, node) for key, node in pairs))
+            return alt(
+                *(
+                    seq(literal('"'), Text(string(key), "json"), literal('"'), self.layout.colon, node)
+                    for key, node in pairs
+                )
+            )
         mark, gap = self.layout.colon_mark, self.layout.colon_gap
         return choice((spelled(key) + mark, seq(gap, node)) for key, node in pairs)
 

@@ -1,8 +1,8 @@
-"""Which states of a small automaton can still end: forward to find the states, backward from those that accept."""
+"""Which states of a small automaton can still end, told without building more of it than that takes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from structgen.errors import StructgenError
@@ -14,26 +14,39 @@ class TooManyStates(StructgenError):
     """An object or array keeps track of more combinations than the limit."""
 
 
-def ending_states(
-    start: State, successors: Callable[[State], Iterable[State]], ends: Callable[[State], bool], limit: int = 50_000
-) -> dict[State, bool]:
-    """For every state reachable from `start`, whether one that `ends` is reachable from it."""
-    before: dict[State, list[State]] = {start: []}
-    pending = [start]
-    while pending:
-        state = pending.pop()
-        for following in successors(state):
-            if following not in before:
-                before[following] = []
-                pending.append(following)
-                if len(before) > limit:
-                    raise TooManyStates(f"more than {limit} combinations of properties or items to keep track of")
-            before[following].append(state)
-    found = dict.fromkeys(before, False)
-    pending = [state for state in before if ends(state)]
-    while pending:
-        state = pending.pop()
-        if not found[state]:
-            found[state] = True
-            pending.extend(before[state])
-    return found
+def can_end(
+    start: State,
+    successors: Callable[[State], Iterable[State]],
+    ends: Callable[[State], bool],
+    known: dict[State, bool],
+    limit: int = 20_000,
+) -> bool:
+    """Whether a state that `ends` is reachable from `start`. What is learnt is written to `known`.
+
+    Depth first, so that the first way out is enough. States must not come back except directly to themselves.
+    """
+    stack: list[tuple[State, Iterator[State]]] = [(start, iter(successors(start)))]
+    while stack:
+        state, rest = stack[-1]
+        found = ends(state)
+        following = None
+        while not found and following is None:
+            step = next(rest, None)
+            if step is None:
+                break
+            if step == state:
+                continue
+            answer = known.get(step)
+            found = answer is True
+            following = step if answer is None else None
+        if found:
+            known.update((behind, True) for behind, _ in stack)
+            return True
+        if following is None:
+            known[state] = False
+            stack.pop()
+        else:
+            stack.append((following, iter(successors(following))))
+        if len(known) + len(stack) > limit:
+            raise TooManyStates(f"more than {limit} combinations of properties or items to keep track of")
+    return False

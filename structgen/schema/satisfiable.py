@@ -19,7 +19,7 @@ from structgen.schema.numbers import some_number
 if TYPE_CHECKING:
     from structgen.schema.expand import Expander
 
-_SIMPLE = frozenset("type properties items title description default examples format".split())
+_SIMPLE = frozenset(["type", "properties", "items", "title", "description", "default", "examples", "format"])
 
 Ask: TypeAlias = Callable[[Term], bool]
 Negate: TypeAlias = Callable[[Term], Term]
@@ -60,7 +60,12 @@ class Satisfiability:
         if len(term) != 1 or term[0] & 1:
             return False
         atom = self.expander.schemas.atoms[term[0] >> 1]
-        return atom.meaning is None and bool(atom.schema) and atom.schema.keys() <= _SIMPLE and atom.schema.get("type") != []
+        return (
+            atom.meaning is None
+            and bool(atom.schema)
+            and atom.schema.keys() <= _SIMPLE
+            and atom.schema.get("type") != []
+        )
 
     def _solve(self, term: Term) -> None:
         values: dict[Term, bool] = {term: False}
@@ -129,7 +134,7 @@ def _array(form: ArrayForm, ask: Ask, negate: Negate) -> bool:
 def _object(form: ObjectForm, ask: Ask) -> bool:
     if not all([ask(form.value(name)) for name in form.required]):
         return False
-    if form.min <= len(form.required) and not form.some:
+    if form.min <= len(form.required) and not form.demands:
         return True
     members = Members(form, ask, any_order=False)
     return members.live(members.start)

@@ -13,24 +13,57 @@ from urllib.parse import unquote, urldefrag, urljoin
 
 from structgen.errors import GrammarTooComplex, InvalidSchemaError, UnsupportedSchemaError
 from structgen.schema.drafts import at_least, draft_of, id_keyword, ref_hides_siblings
-from structgen.schema.forms import ANY, NEVER, Shape, Term
+from structgen.schema.forms import ANY, NEVER, Term
 from structgen.schema.options import Draft, SchemaOptions
 
 Path: TypeAlias = "tuple[Path, str | int] | str"  # A linked list of pointer tokens that ends in the document's name.
 Registry: TypeAlias = Mapping[str, Any]
 
 ANNOTATIONS = frozenset(
-    "title description default examples example $comment readOnly writeOnly deprecated $schema $id id $anchor "
-    "$dynamicAnchor $recursiveAnchor $vocabulary $defs definitions contentMediaType contentEncoding contentSchema".split()
+    [
+        "title",
+        "description",
+        "default",
+        "examples",
+        "example",
+        "$comment",
+        "readOnly",
+        "writeOnly",
+        "deprecated",
+        "$schema",
+        "$id",
+        "id",
+        "$anchor",
+        "$dynamicAnchor",
+        "$recursiveAnchor",
+        "$vocabulary",
+        "$defs",
+        "definitions",
+        "contentMediaType",
+        "contentEncoding",
+        "contentSchema",
+    ]
 )
 
 # Where sub-schemas are: under the keyword itself, in a list, or in an object by name.
 IN_VALUE = frozenset(
-    "additionalItems additionalProperties contains contentSchema else if items not propertyNames then "
-    "unevaluatedItems unevaluatedProperties".split()
+    [
+        "additionalItems",
+        "additionalProperties",
+        "contains",
+        "contentSchema",
+        "else",
+        "if",
+        "items",
+        "not",
+        "propertyNames",
+        "then",
+        "unevaluatedItems",
+        "unevaluatedProperties",
+    ]
 )
 IN_LIST = frozenset(("allOf", "anyOf", "items", "oneOf", "prefixItems"))
-BY_NAME = frozenset("$defs definitions dependencies dependentSchemas patternProperties properties".split())
+BY_NAME = frozenset(["$defs", "definitions", "dependencies", "dependentSchemas", "patternProperties", "properties"])
 
 
 @dataclass(slots=True, eq=False)
@@ -106,7 +139,7 @@ class Schemas:
         return known
 
     def _term(self, schema: dict[str, Any], resource: Resource, path: Path) -> Term:
-        seen = []
+        seen: list[dict[str, Any]] = []
         start = path
         resource = self.enter(schema, resource, path)
         while "$ref" in schema and is_bare_reference(schema, resource.draft):
@@ -146,15 +179,14 @@ class Schemas:
             self.atoms.append(Atom({}, first.resource, first.path, meaning=term))
         return (2 * index + 1,)
 
-    def checked(self, shape: Shape, atom: Atom) -> Shape:
-        """The shape, if it has not grown beyond `max_forms`."""
-        if shape.num_forms > self.options.max_forms:
+    def check_size(self, num_forms: int, atom: Atom) -> None:
+        """Refuse a shape that has grown beyond `max_forms`."""
+        if num_forms > self.options.max_forms:
             raise GrammarTooComplex(
                 f"it has more than {self.options.max_forms} alternatives once its parts are combined",
                 pointer=atom.pointer,
                 advice="write the alternatives so that they exclude each other, or raise max_forms",
             )
-        return shape
 
     def mark_target(self, schema: dict[str, Any], resource: Resource, path: Path) -> None:
         """Remember that a reference leads here, so that recursion may pass through."""

@@ -7,11 +7,10 @@ expands nothing: what only shows when parts are combined is `compile.py`'s busin
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from structgen.errors import CompileError, GrammarSyntaxError, InvalidSchemaError, UnsupportedSchemaError
+from structgen.errors import GrammarSyntaxError, InvalidSchemaError, UnsupportedSchemaError
 from structgen.grammar.regex import search_regex
 from structgen.schema.drafts import knows
 from structgen.schema.formats import known_format
@@ -21,12 +20,7 @@ Check = Callable[["Survey", Any, dict[str, Any]], None]
 TYPE_NAMES = frozenset(("null", "boolean", "integer", "number", "string", "array", "object"))
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something in a schema that stops compilation."""
-
-    error: CompileError
-    path: Path
+Problem = InvalidSchemaError | UnsupportedSchemaError
 
 
 class Survey:
@@ -35,20 +29,18 @@ class Survey:
     def __init__(self, schemas: Schemas) -> None:
         self.schemas = schemas
         self.options = schemas.options
-        self.problems: list[CompileError] = []
+        self.problems: list[Problem] = []
         self.hard = False
         self.resource = schemas.main
         self.path: Path = ""
         self.keyword = ""
         self._seen: set[int] = set()
-        self._pending: list[tuple[Any, Resource, Path]] = []
+        self.visited: list[tuple[Any, Resource, Path]] = [(schemas.main.root, schemas.main, "")]
 
     def run(self) -> None:
         """Walk everything that the root reaches."""
-        pending, seen, schemas = self._pending, self._seen, self.schemas
-        pending.append((schemas.main.root, schemas.main, ""))
-        while pending:
-            schema, resource, path = pending.pop()
+        seen, schemas = self._seen, self.schemas
+        for schema, resource, path in self.visited:  # Grows while we walk.
             if schema is True or schema is False:
                 continue
             if not isinstance(schema, dict):
@@ -76,11 +68,11 @@ class Survey:
         path: Path = (self.path, self.keyword)
         for token in tokens:
             path = (path, token)
-        self._pending.append((schema, self.resource, path))
+        self.visited.append((schema, self.resource, path))
 
     def visit(self, schema: Any, resource: Resource, path: Path) -> None:
         """Look at a schema elsewhere later."""
-        self._pending.append((schema, resource, path))
+        self.visited.append((schema, resource, path))
 
     @property
     def ignored(self) -> bool:
@@ -98,7 +90,7 @@ class Survey:
         self.problems.append(UnsupportedSchemaError(reason, pointer=where, keyword=self.keyword, advice=advice))
 
 
-# --- checks: one per kind of value, then the keywords that need one of their own -----------------------------------------
+# --- checks: one per kind of value, then the keywords that need one of their own ---
 
 
 def subschema(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
@@ -117,7 +109,7 @@ def by_name(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
     """The value is an object of schemas."""
     if not isinstance(value, dict):
         return survey.invalid("it must be an object of schemas")
-    path, resource, pending = (survey.path, survey.keyword), survey.resource, survey._pending
+    path, resource, pending = (survey.path, survey.keyword), survey.resource, survey.visited
     for name, child in value.items():
         if child is not True and child is not False:
             pending.append((child, resource, (path, name)))
@@ -155,7 +147,7 @@ def reference(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
         target, resource, path = survey.schemas.resolve(value, survey.resource, survey.path)
         if isinstance(target, dict):
             survey.schemas.mark_target(target, resource, path)
-    except CompileError as error:
+    except (InvalidSchemaError, UnsupportedSchemaError) as error:
         survey.problems.append(error)
         return
     if len(schema) > 1 and not is_bare_reference(schema, survey.resource.draft):
@@ -250,8 +242,8 @@ def pattern_properties(survey: Survey, value: Any, schema: dict[str, Any]) -> No
 
 def format_(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
     """A format: enforced, or unknown and an annotation."""
-    if survey.schemas.asserts_format(survey.resource) and isinstance(value, str) and known_format(value) is False:
-        survey.refuse(f"the format {value!r} is not enforced yet", "set format_assertion=False to make it an annotation")
+    if isinstance(value, str) and known_format(value) is False and survey.schemas.asserts_format(survey.resource):
+        survey.refuse(f"the format {value!r} is not enforced yet", "format_assertion=False makes it an annotation")
 
 
 def items(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
@@ -273,7 +265,7 @@ def unique_items(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
 
 def _at_most_one(schema: dict[str, Any]) -> bool:
     limit = schema.get("maxItems")
-    return is_number(limit) and limit <= 1
+    return isinstance(limit, (int, float, Decimal)) and limit <= 1
 
 
 def dependencies(survey: Survey, value: Any, schema: dict[str, Any]) -> None:

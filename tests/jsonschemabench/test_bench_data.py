@@ -76,7 +76,7 @@ def test_a_data_set_on_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     hub.load_dataset = lambda name, config: {"test": [*rows, {"json_schema": "{"}]}  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "datasets", hub)
     dataset = load_dataset("some/bench")
-    assert [(case.id, case.split, case.schema) for case in dataset.cases][0] == ("u0", "easy", {"type": "null"})
+    assert next((case.id, case.split, case.schema) for case in dataset.cases) == ("u0", "easy", {"type": "null"})
     assert [damage.where for damage in dataset.damages] == ["some/bench easy/test row 3"]
 
 

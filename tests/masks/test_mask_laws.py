@@ -24,7 +24,10 @@ PIECES = [
     b"[1", b"true", b"fal", b"null}", b", ", b",\n", b"\n  ", b"  ", b"\xc3\xa9", b"\xe4\xb8", b"\xad\xe6", b'a"', b'a": 1', b"-1", b".5",
     b"e+", b'"b": "', b'"c":[', b"bc", b"abcabc",
 ]  # fmt: skip
-TOKENS = [b"", *SINGLE, *PIECES, b"ab", b"<special>"]  # "ab" twice: duplicates are two tokens
+# Enough tokens that live in a string for dense rows, and for rows derived from others, to be used.
+LETTERS = [*"abcdefgh", *"é \\\"1"]
+COMBINED = [f"{x}{y}{z}".encode() for x in LETTERS for y in LETTERS for z in ["", *"abé\":"]]
+TOKENS = [b"", *SINGLE, *PIECES, *COMBINED, b"ab", b"<special>"]  # "ab" thrice: duplicates are different tokens
 SPECIAL = len(TOKENS) - 1
 VOCAB = Vocabulary.from_bytes(TOKENS, eos_token_ids=[EOS], special_token_ids=[SPECIAL])
 TEXT_IDS = [i for i in range(1, SPECIAL)]

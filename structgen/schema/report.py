@@ -1,0 +1,89 @@
+"""The coverage report: what became of every keyword occurrence. Computed when it is first asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
+
+from structgen.schema.drafts import knows
+from structgen.schema.formats import known_format
+from structgen.schema.schemas import ANNOTATIONS, Path, Resource, Schemas, is_bare_reference, pointer
+from structgen.schema.survey import CHECKS, Problem, Survey
+
+Status: TypeAlias = Literal["enforced", "annotation", "ignored", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """One keyword at one place. `note` says why, where that is not plain from the status."""
+
+    pointer: str
+    keyword: str
+    status: Status
+    note: str = ""
+
+
+class SchemaReport:
+    """Every keyword occurrence that the root reaches, in breadth-first order."""
+
+    def __init__(self, schemas: Schemas, visited: Iterable[tuple[Any, Resource, Path]], problems: Iterable[Problem]):
+        self._schemas = schemas
+        self._visited = visited
+        self._problems = {(problem.pointer, problem.keyword): problem.reason for problem in problems}
+
+    @cached_property
+    def occurrences(self) -> tuple[Occurrence, ...]:
+        """All occurrences."""
+        seen: set[int] = set()
+        found: list[Occurrence] = []
+        for schema, resource, path in self._visited:
+            if isinstance(schema, dict) and id(schema) not in seen:
+                seen.add(id(schema))
+                found.extend(self._of_schema(schema, self._schemas.enter(schema, resource, path), path))
+        return tuple(found)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many occurrences there are of each status."""
+        return dict(Counter(occurrence.status for occurrence in self.occurrences))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON: the counts, and the occurrences that are not simply enforced."""
+        rest = [item for item in self.occurrences if item.status != "enforced"]
+        fields = ("pointer", "keyword", "status", "note")
+        return {
+            "counts": self.counts,
+            "not_enforced": [{field: getattr(item, field) for field in fields} for item in rest],
+        }
+
+    def _of_schema(self, schema: dict[str, Any], resource: Resource, path: Path) -> Iterable[Occurrence]:
+        where = pointer(path)
+        alone = "$ref" in schema and is_bare_reference(schema, resource.draft)
+        for keyword, value in schema.items():
+            refused = self._problems.get((where, keyword))
+            if refused is not None:
+                yield Occurrence(where, keyword, "refused", refused)
+            elif keyword not in CHECKS:
+                note = "" if keyword in ANNOTATIONS else "not a keyword of the specification"
+                yield Occurrence(where, keyword, "annotation", note)
+            elif alone and keyword != "$ref":
+                yield Occurrence(where, keyword, "ignored", f"{resource.draft} ignores what stands beside $ref")
+            elif not knows(resource.draft, keyword):
+                yield Occurrence(where, keyword, "annotation", f"{resource.draft} does not know it")
+            elif keyword == "format" and (note := self._format_note(value, resource)):
+                yield Occurrence(where, keyword, "annotation", note)
+            else:
+                yield Occurrence(where, keyword, "enforced")
+
+    def _format_note(self, value: Any, resource: Resource) -> str:
+        if not self._schemas.asserts_format(resource):
+            return "formats are not asserted"
+        return "an unknown format" if not isinstance(value, str) or known_format(value) is None else ""
+
+
+def survey_report(survey: Survey) -> SchemaReport:
+    """The report of a finished survey."""
+    return SchemaReport(survey.schemas, survey.visited, survey.problems)

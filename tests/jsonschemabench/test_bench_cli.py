@@ -1,0 +1,108 @@
+"""The command line as a user meets it, and the adapters of the engines that are installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bench_fakes import FakeEngine
+from typer.testing import CliRunner
+
+import jsonschemabench.engines as engines_package
+from jsonschemabench.cli import app
+from jsonschemabench.engines import EngineUnavailable, engine_names, make_engine
+from jsonschemabench.engines.packages import require
+
+runner = CliRunner()
+
+
+def installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def invoke(*arguments: str) -> Any:
+    return runner.invoke(app, list(arguments), catch_exceptions=False)
+
+
+@pytest.mark.skipif(not installed("llguidance"), reason="llguidance is not installed")
+def test_masks_runs_llguidance_over_the_embedded_set(tokenizer_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    arguments = ["masks", "--engine", "llguidance", "--tokenizer", str(tokenizer_file), "--json", "--out", str(out)]
+    figures = json.loads(invoke(*arguments, "--slowest", "2").stdout)
+    counts = figures["engines"]["llguidance"]["all"]["counts"]
+    assert counts["schemas"] >= 40
+    assert counts["passing"] >= counts["schemas"] - 5
+    assert counts["invalid accepted"] == counts["crash"] == counts["timeout"] == 0
+    assert counts["valid rejected"] <= 1  # properties in another order than the schema's
+    assert sum(figures["engines"]["llguidance"]["refused"].values()) == counts["refused"]
+    assert len(figures["engines"]["llguidance"]["slowest"]) == 2
+    again = invoke(*arguments[:-3], "--sample", "5", "--baseline", str(out))
+    assert again.exit_code == 0
+    assert "llguidance (baseline)" in again.stdout
+
+
+def test_an_engine_that_is_not_there_is_a_message_and_not_a_trace(
+    tokenizer_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "outlines_core", None)
+    result = invoke("masks", "--engine", "outlines-core", "--tokenizer", str(tokenizer_file), "--sample", "1")
+    assert result.exit_code == 2
+    message = " ".join(result.stderr.split())
+    assert "outlines-core was not run" in message
+    assert "pip install" in message
+    assert "Traceback" not in result.output
+
+
+def test_names_and_values_that_do_not_exist() -> None:
+    for arguments in (
+        ("masks", "--engine", "nothing"),
+        ("masks", "--profile", "fast"),
+        ("masks", "--data", "nowhere.jsonl"),
+        ("masks", "--tokenizer", "nowhere.json"),
+        ("masks", "--baseline", "nowhere"),
+        ("masks", "--pin", "9999"),
+        ("scale", "--family", "nothing"),
+        ("scale", "--sizes", "ten"),
+        ("suite", "nowhere.tar.gz"),
+    ):
+        result = invoke(*arguments)
+        assert result.exit_code == 2, arguments
+        assert "Traceback" not in result.output
+
+
+def test_engines_lists_all_and_a_third_party_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Point:
+        name, value = "third", "somewhere:Engine"
+
+        def load(self) -> type:
+            return FakeEngine
+
+    class Broken(Point):
+        name = "unloadable"
+
+        def load(self) -> type:
+            raise ImportError("no such module")
+
+    monkeypatch.setattr(engines_package, "entry_points", lambda group: [Point(), Broken()])
+    assert engine_names()[-2:] == ["third", "unloadable"]
+    assert make_engine("third").options() == "brute force"
+    with pytest.raises(EngineUnavailable, match="no such module"):
+        make_engine("unloadable")
+    with pytest.raises(EngineUnavailable, match="there is no engine"):
+        make_engine("fourth")
+    listed = invoke("engines").stdout
+    assert "third" in listed and "brute force" in listed and "no such module" in listed
+    with pytest.raises(EngineUnavailable, match=r"pip install 'structgen\[bench\]'"):
+        require("x", "no_such_module_at_all", "no-such-module")
+
+
+def test_importing_the_command_line_loads_no_engine() -> None:
+    heavy = ["structgen", "torch", "transformers", "llguidance", "xgrammar", "outlines_core", "tokenizers"]
+    code = f"import sys, jsonschemabench.cli; print([m for m in sys.modules if m.split('.')[0] in {heavy}])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
