@@ -55,9 +55,10 @@ PENDING = 33  # scratch: (state, trie) pairs to resolve
 ROW_OWNER = 34  # per row: the entry that owns it, and whether it was used since the clock hand passed
 NEEDS = 35  # with status LAZY_PC: the instructions to expand
 NOTES = 36  # what is known of items at NOTE instructions: see the N_ columns
-HEIGHT = 37  # per node of the vocabulary's trie: bytes of the longest path below it
-PAIRS = 38  # scratch: pairs of states along the path of a walk
+PAIRS = 37  # scratch: pairs of states along the path of a walk
+SHORT = 38  # row r: tokens of at most r code points, and all that hold a byte of QUOTING
 NUM_TABLES = 39
+QUOTING = 256  # byte class {", \\}: outside of these a code point of a JSON string is spelled as itself
 
 # ---- header -------------------------------------------------------------------------------------------------------
 COUNT = 0
@@ -80,6 +81,7 @@ CLOCK = 205  # the row hand
 EVICTED = 206  # statistics: rows given up
 STEPS_LEFT = 207  # budget of trie nodes for one mask (negative: none)
 EXIT_LISTS = 208  # rows of EXITS taken by kept lists (from the end)
+LONGEST_TOKEN = 209  # bytes
 HEADER_SIZE = 256
 
 # ---- statuses (negative, so that they never look like a state) ---------------------------------------------------
@@ -108,12 +110,11 @@ ZERO = 10  # A = next, if the counter is zero
 NOTE = 11  # A = next; B = a row of NOTES
 
 # A note says that an item is nearly another one, its base: every text that lives in the item lives in the base, step by
-# step, and texts without bytes of DIFFERENCE that are no longer than the counter (plus SLACK) live in both or in neither.
+# step, and of the texts without bytes of QUOTING the item keeps those of the base's that have at most as many code points
+# as its counter (plus SLACK).
 N_BASE = 0  # pc of the base, whose counter is zero
-N_DIFFERENCE = 1  # byte class, or -1 for none
-N_SLACK = 2  # added to the item's counter; -1: the length does not matter
-N_TAIL = 3  # a rule whose items' counters count too, or -1
-NOTE_WIDTH = 4
+N_SLACK = 1  # added to the item's counter; -1: any number of code points
+NOTE_WIDTH = 2
 MAX_COUNT = 1 << 30  # the counter of a repeat without an upper limit; no text gets there
 
 # ---- columns ------------------------------------------------------------------------------------------------------
@@ -187,8 +188,8 @@ TABLES: dict[int, Table] = {
     ROW_OWNER: Table("rows", np.int32, 2),
     NEEDS: Table("needs", np.int32, 0),
     NOTES: Table("notes", np.int32, NOTE_WIDTH),
-    HEIGHT: Table("trie nodes", np.int32, 0),
     PAIRS: Table("walk stack", np.int32, 2),
+    SHORT: Table("length rows", np.uint32, -1),
 }
 
 
@@ -289,7 +290,7 @@ def u8(h, table):
     return carray(_pointer(h[64 + table]), (h[128 + table],), np.uint8)
 
 
-@helper("uint32[:, ::1](int64[::1])")
-def rows_of(h):
-    """The bit rows: uint32[rows, words]."""
-    return carray(_pointer(h[64 + ROWS]), (h[128 + ROWS], h[WORDS]), np.uint32)
+@helper("uint32[:, ::1](int64[::1], int64)")
+def bit_rows(h, table):
+    """A table of bit rows: uint32[rows, words]."""
+    return carray(_pointer(h[64 + table]), (h[128 + table], h[WORDS]), np.uint32)

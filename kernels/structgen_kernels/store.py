@@ -20,12 +20,12 @@ from numba import njit
 from structgen_kernels.arena import (
     ACCEPTS, ALLOWED, ARG_CAP, BELOW, BUDGET, CALL, CAPACITY, CLASSES, CLOCK, COUNT, CURSORS, ENTRIES, ENTRY_TABLE,
     ENTRY_WIDTH, EVICTED, EXITED, EXITS, EXIT_LISTS, E_ARG, E_BASE, E_EXIT, E_KIND, E_PC, E_ROW, E_START, E_TOKENS,
-    E_TRIE, FIRST_BYTE, FRAMES, FULL, HEIGHT, ITEMS, JUMP, KERNEL, LAZY, LAZY_PC, LOOPS, NARROW, NET, NODES,
-    NODE_TOKENS, NOTE, NOTES, NOTE_WIDTH, N_BASE, N_DIFFERENCE, N_SLACK, N_TAIL, PAIRS, PARTS, PENDING, POOL, RANGES, ROOT,
-    ROOTS, ROWS, ROW_OWNER, RULES, SAME, STACK, STATES, STATE_WIDTH, STEPS_LEFT, S_EXTENDED, S_FLAGS, S_ITEMS,
+    E_TRIE, FIRST_BYTE, FRAMES, FULL, ITEMS, JUMP, KERNEL, LAZY, LONGEST_TOKEN, LAZY_PC, LOOPS, NARROW, NET, NODES,
+    NODE_TOKENS, NOTE, NOTES, NOTE_WIDTH, N_BASE, N_SLACK, PAIRS, PARTS, PENDING, POOL, QUOTING, RANGES, ROOT,
+    ROOTS, ROWS, ROW_OWNER, RULES, SAME, SHORT, STACK, STATES, STATE_WIDTH, STEPS_LEFT, S_EXTENDED, S_FLAGS, S_ITEMS,
     S_KERNEL, S_NUM_PARTS, S_PARTS, TOP, TRANS, TRIES, TRIE_TABLE, TRIE_WIDTH, T_DEPTH, T_END, T_EXITS, T_FIRST,
     T_NUM_EXITS, T_PARENT, UNBUILT, VISITED, VOCABULARY, WALK_ENTRY, WALK_EXITS, WALK_NODE, WALK_RANGES, WIDE,
-    WIDE_KIND, WORDS, helper, i32, i32x2, i32x3, i32x4, i32xn, rows_of, u64x4,
+    WIDE_KIND, WORDS, bit_rows, helper, i32, i32x2, i32x3, i32x4, i32xn, u64x4,
 )  # fmt: skip
 from structgen_kernels.machine import full, goto, intern, step
 
@@ -308,7 +308,7 @@ def _build(h, e):
         entries[e, E_EXIT] = t
     h[WALK_ENTRY] = -1
     if total >= h[WIDE]:
-        row = rows_of(h)[_take_row(h, e)]
+        row = bit_rows(h, ROWS)[_take_row(h, e)]
         row[:] = 0
         for k in range(num_ranges):
             for z in range(ranges[k, 0], ranges[k, 1]):
@@ -331,13 +331,13 @@ def _build(h, e):
     return 0
 
 
-@helper("boolean(int64[::1], int64, int64, int64, int64)")
-def _agree_below(h, note, s, t, node):
-    """Whether the states s (of an item with a note) and t (of its base) are known to agree on all below a trie node."""
+@helper("boolean(int64[::1], int64, int64)")
+def _agree(h, s, t):
+    """Whether the states s (of an item with a note) and t (of its base) are known to agree on whatever follows."""
     states, items = i32xn(h, STATES, STATE_WIDTH), i32x3(h, ITEMS)
     if states[s, S_KERNEL] != 1 or states[t, S_KERNEL] != 1:
         return False
-    net, notes, rules = i32xn(h, NET, 5), i32xn(h, NOTES, NOTE_WIDTH), i32x3(h, RULES)
+    net, rules = i32xn(h, NET, 5), i32x3(h, RULES)
     i, j = states[s, S_ITEMS], states[t, S_ITEMS]
     pc, arg = items[i, 0], items[i, 2]
     while net[pc, 0] == JUMP:
@@ -346,28 +346,28 @@ def _agree_below(h, note, s, t, node):
         return True  # s is about to call the very rule that t is in, at the very place
     if items[i, 0] == items[j, 0] and items[i, 2] == items[j, 2]:
         return True  # the same place of the same rule
-    difference, slack, tail = notes[note, N_DIFFERENCE], notes[note, N_SLACK], notes[note, N_TAIL]
-    if difference >= 0:
-        below, classes = u64x4(h, BELOW), u64x4(h, CLASSES)
-        for c in range(4):
-            if below[node, c] & classes[difference, c] != np.uint64(0):
-                return False
-    if slack < 0:
-        return True
-    height = i32(h, HEIGHT)[node]
-    if items[i, 1] == TOP:
-        return arg + slack >= height
-    return net[pc, 4] == tail and arg >= height
+    return False
 
 
-@helper("int64(int64[::1], int64, int64, int64)")
-def _removed(h, note, start, base_start):
+@helper("boolean(int64[::1], int64)")
+def _plain_from(h, node):
+    """Whether there is no byte of QUOTING at a trie node or below it."""
+    below, classes, byte = u64x4(h, BELOW), u64x4(h, CLASSES), i32x4(h, NODES)[node, 0]
+    for c in range(4):
+        if below[node, c] & classes[QUOTING, c] != np.uint64(0):
+            return False
+    return (classes[QUOTING, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1) == np.uint64(0)
+
+
+@helper("int64(int64[::1], int64, int64)")
+def _removed(h, start, base_start):
     """Walk the vocabulary's trie from an item and its base at once; subtrees that only the base keeps go to EXITS.
 
-    Returns their number or a status (then start again: what was found so far is remembered in transitions).
+    Tokens without bytes of QUOTING are left out: lengths decide on them. Returns the number of subtrees, or a status
+    (then start again: what was found so far is remembered in transitions).
     """
     nodes, trans, exits, roots = i32x4(h, NODES), i32xn(h, TRANS, 256), i32(h, EXITS), i32(h, ROOTS)
-    allowed, stack = u64x4(h, ALLOWED), i32x2(h, PAIRS)
+    allowed, classes, stack = u64x4(h, ALLOWED), u64x4(h, CLASSES), i32x2(h, PAIRS)
     states = i32xn(h, STATES, STATE_WIDTH)
     max_exits = h[CAPACITY + EXITS] - h[EXIT_LISTS]
     n = 0
@@ -378,13 +378,20 @@ def _removed(h, note, start, base_start):
             continue
         i = np.int64(roots[first])
         end = np.int64(nodes[i, 1])
+        quoted = -1  # depth of the first byte of QUOTING on the path
         while i < end:
             depth, byte = nodes[i, 2], nodes[i, 0]
+            if depth <= quoted:
+                quoted = -1
             s, t = stack[depth, 0], stack[depth, 1]
             subtree = np.int64(nodes[i, 1])
-            if (allowed[t, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1) == np.uint64(0):
+            if (allowed[t, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1) == np.uint64(0) or (
+                quoted < 0 and _plain_from(h, i)
+            ):
                 i = subtree
                 continue
+            if quoted < 0 and (classes[QUOTING, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1):
+                quoted = depth
             after = np.int64(trans[s, byte])
             if after == -1:
                 after = step(h, s, byte)
@@ -405,7 +412,7 @@ def _removed(h, note, start, base_start):
                 exits[n] = i
                 n += 1
                 i = subtree
-            elif states[base_after, S_FLAGS] & EXITED or _agree_below(h, note, after, base_after, i):
+            elif states[base_after, S_FLAGS] & EXITED or _agree(h, after, base_after):
                 i = subtree  # what follows an exit is the business of the trie of remainders
             else:
                 stack[depth + 1, 0] = after
@@ -425,11 +432,17 @@ def _derive(h, e, note, base):
     base_start = _start_of_entry(h, notes[note, N_BASE], 0)
     if base_start < 0:
         return base_start
-    n = _removed(h, note, start, base_start)
+    n = _removed(h, start, base_start)
     if n < 0:
         return n
     entries[e, E_BASE] = base
-    if n == 0:
+    short = bit_rows(h, SHORT)
+    slack = notes[note, N_SLACK]
+    longest = np.int64(entries[e, E_ARG]) + slack  # code points
+    bounded = slack >= 0 and longest < short.shape[0]
+    if slack >= 0 and not bounded and h[LONGEST_TOKEN] >= short.shape[0]:
+        return _build(h, e)  # a token so long that no row of SHORT knows it
+    if n == 0 and not bounded:
         entries[e, E_KIND] = SAME
         entries[e, E_EXIT] = entries[base, E_EXIT]
         return 0
@@ -455,9 +468,13 @@ def _derive(h, e, note, base):
     owner = i32x2(h, ROW_OWNER)
     owner[entries[base, E_ROW], 1] = 1  # the clock passes a row that is in use
     r = _take_row(h, e)
-    row, source = rows_of(h)[r], rows_of(h)[entries[base, E_ROW]]
-    for w in range(row.shape[0]):
-        row[w] = source[w]
+    row, source = bit_rows(h, ROWS)[r], bit_rows(h, ROWS)[entries[base, E_ROW]]
+    if bounded:
+        for w in range(row.shape[0]):
+            row[w] = source[w] & short[longest, w]
+    else:
+        for w in range(row.shape[0]):
+            row[w] = source[w]
     for k in range(n):
         i = exits[k]
         for z in range(nodes[i, 3], nodes[nodes[i, 1], 3]):
@@ -620,7 +637,7 @@ def fill_mask(h, s, out, index, ends):
         if r < 0:
             continue
         owner[r, 1] = 1
-        row = rows_of(h)[r]
+        row = bit_rows(h, ROWS)[r]
         if copied:
             for w in range(words):
                 out[index, w] |= row[w]
@@ -642,14 +659,3 @@ def fill_mask(h, s, out, index, ends):
             out[index, ends[z] >> 5] |= np.uint32(1) << np.uint32(ends[z] & 31)
     return 0
 
-
-@njit("void(int32[:, ::1], int64, int32[::1])", cache=True, nogil=True)
-def measure_heights(nodes, num_nodes, out):
-    """out[i] = bytes of the longest path below node i of a depth-first trie."""
-    for i in range(num_nodes - 1, -1, -1):
-        longest = 0
-        child = i + 1
-        while child < nodes[i, 1]:
-            longest = max(longest, out[child] + 1)
-            child = nodes[child, 1]
-        out[i] = longest

@@ -54,6 +54,7 @@ class Network:
         for b in range(256):
             classes[b, b >> 6] = np.uint64(1) << np.uint64(b & 63)
         self._header[k.COUNT + k.CLASSES] = 256
+        assert self.byte_class(1 << 0x22 | 1 << 0x5C) == k.QUOTING
         self._header[k.COUNT + k.STATES] = k.FIRST_STATE
         for table in (k.ENTRIES, k.RULES):
             self._header[k.COUNT + table] = 1  # 0 means "none" in hash tables
@@ -125,12 +126,12 @@ class Network:
         """Call a rule (or a way into one), its counter starting at `arg`."""
         return self.instruction(k.CALL, rule_id, after, arg, rule=rule)
 
-    def note(self, target: int, *, base: int, difference: int, slack: int, tail: int, rule: int) -> int:
+    def note(self, target: int, *, base: int, slack: int, rule: int) -> int:
         """An instruction that goes on at `target` and says of its items that they are nearly `base` (see `arena`)."""
         row = int(self._header[k.COUNT + k.NOTES])
         if row >= self._header[k.CAPACITY + k.NOTES]:
             raise ArenaFull(k.NOTES)
-        self._arena.tables[k.NOTES][row] = (base, difference, slack, tail)
+        self._arena.tables[k.NOTES][row] = (base, slack)
         self._header[k.COUNT + k.NOTES] = row + 1
         return self.instruction(k.NOTE, target, row, rule=rule)
 

@@ -86,7 +86,7 @@ class _Ended:
 
     def __init__(self, net: Network, encoding: Encoding, end: bytes, after: int, rule: int) -> None:
         self.net, self.encoding, self.end, self.after, self.rule = net, encoding, end, after, rule
-        self.noted = net.ends_rule(after)
+        self.noted = end[0] == 0x22 and net.ends_rule(after)
 
     def state(self, language: Language) -> int:
         """The pc of an automaton state."""
@@ -98,24 +98,20 @@ class _Ended:
         net, rule = self.net, self.rule
         if high is None or high > low:
             calls = self._call(charset, None if high is None else high - low)
-            tail = self._bounded(charset).rule if high is not None else -1
         else:
             calls = net.chain(self.end, self.after, rule)
-            tail = -1
         if low == 0:
             return calls
         take = net.instruction(k.TAKE, 0, 0, k.MAX_COUNT, rule=rule)
         head = net.split(take, net.instruction(k.ZERO, calls, rule=rule), rule=rule)
         if self.noted:
-            head = self._note(head, charset, -1 if high is None else high - low, tail)
+            head = self._note(head, charset, -1 if high is None else high - low)
         chars = emit_pieces(net, tuple((a, b, head) for a, b in charset.ranges), self.encoding, rule)
         net.patch(take, chars, 0)
         return net.counter(head, low, rule=rule)
 
-    def _note(self, target: int, charset: CharSet, slack: int, tail: int) -> int:
-        base = self._unbounded(charset).start
-        first = self.net.byte_class(1 << self.end[0])
-        return self.net.note(target, base=base, difference=first, slack=slack, tail=tail, rule=self.rule)
+    def _note(self, target: int, charset: CharSet, slack: int) -> int:
+        return self.net.note(target, base=self._unbounded(charset).start, slack=slack, rule=self.rule)
 
     def _expand(self, language: Language) -> int:
         net, rule = self.net, self.rule
@@ -133,7 +129,7 @@ class _Ended:
         chars = emit_pieces(net, tuple(sorted(pieces)), self.encoding, rule, tails=tails, after=self.after)
         pc = net.split(net.chain(self.end, self.after, rule), chars, rule=rule) if language.nullable else chars
         if self.noted and _ends_vary(language):
-            return ~self._note(pc, ANY, -1, -1)
+            return ~self._note(pc, ANY, -1)
         return pc
 
     def _call(self, charset: CharSet, limit: int | None) -> int:
@@ -168,7 +164,7 @@ class _Ended:
             done = net.counter(close, 0, rule=rule)
             take = net.instruction(k.TAKE, 0, 0, k.MAX_COUNT, rule=rule)
             base = self._unbounded(charset).start
-            loop = net.note(net.split(take, done, rule=rule), base=base, difference=-1, slack=0, tail=rule, rule=rule)
+            loop = net.note(net.split(take, done, rule=rule), base=base, slack=0, rule=rule)
             branches = _spellings(net, tuple((a, b, loop) for a, b in charset.ranges), self.encoding, rule)
             net.patch(take, net.switch(branches, rule=rule), 0)
             net.start_rule(rule, loop)

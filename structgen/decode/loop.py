@@ -31,7 +31,7 @@ def run(model: LoadedModel, rows: list[Row], sampling: Sampling) -> Iterator[Non
             forward.keep(going)
             bitmask = bitmask[going]
             active = [active[i] for i in going]
-        with torch.inference_mode():
+        with torch.inference_mode(), model.few_threads():
             started = time.perf_counter()
             logits = forward([row.token_ids[-1] if row.token_ids else None for row in active])
             forward_s = time.perf_counter() - started

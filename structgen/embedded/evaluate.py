@@ -75,8 +75,8 @@ def loss(model: LlamaForCausalLM, held: list[Held]) -> tuple[float, float]:
     """(nats a token, bits a byte) over the answers of `held`."""
     nats, num_tokens, num_bytes = 0.0, 0, 0
     for pair, prompt_ids, answer_ids in track(held, "loss", transient=True):
-        logits = model(input_ids=torch.tensor([prompt_ids + answer_ids])).logits[0, len(prompt_ids) - 1 : -1]
-        nats += float(functional.cross_entropy(logits.float(), torch.tensor(answer_ids), reduction="sum"))
+        logits = _answer_logits(model, prompt_ids, answer_ids)
+        nats += float(functional.cross_entropy(logits, torch.tensor(answer_ids), reduction="sum"))
         num_tokens += len(answer_ids)
         num_bytes += len(data.dumps(pair.instance).encode())
     return nats / num_tokens, nats / num_bytes / math.log(2)
@@ -104,8 +104,7 @@ def agreement(model: LlamaForCausalLM, prompts: list[list[int]], answers: list[l
     for prompt, answer in zip(prompts, answers, strict=True):
         if not answer:
             continue
-        logits = model(input_ids=torch.tensor([prompt + answer])).logits[0, len(prompt) - 1 : -1]
-        agreed += int((logits.argmax(-1) == torch.tensor(answer)).sum())
+        agreed += int((_answer_logits(model, prompt, answer).argmax(-1) == torch.tensor(answer)).sum())
         total += len(answer)
     return agreed / max(total, 1)
 
@@ -184,6 +183,14 @@ def main(argv: list[str] | None = None) -> None:
     Console().print(_table(reports))
     for one, answer in list(zip(chosen, answers, strict=True))[: options.show]:
         print(f"\n{format_prompt(one.pair.schema)}{tokenizer.decode(answer)}")
+
+
+def _answer_logits(model: LlamaForCausalLM, prompt_ids: list[int], answer_ids: list[int]) -> torch.Tensor:
+    """[len(answer_ids), vocab]: what the model expects in place of each token of the answer."""
+    ids = torch.tensor([prompt_ids + answer_ids])
+    hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[0, len(prompt_ids) - 1 : -1]
+    logits: torch.Tensor = model.lm_head(hidden)
+    return logits
 
 
 def _refuse_constant(name: str) -> object:

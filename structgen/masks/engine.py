@@ -24,6 +24,7 @@ from structgen.types import Limits
 from structgen.vocab import Vocabulary
 
 WIDE_TOKENS = 512  # an entry with fewer tokens is a list of ids, 4 bytes each; with more it is a bit row
+LENGTH_ROWS = 1024  # rows of SHORT at most
 COUNTER_SLACK = 64  # constants a counter may be compared with (see `network`)
 
 Mask = npt.NDArray[np.uint32]  # [rows, words]
@@ -76,13 +77,26 @@ def _capacities(vocab: Vocabulary, limits: Limits) -> dict[int, int]:
         k.PENDING: 1 << 16,
         k.NEEDS: 1 << 12,
         k.NOTES: 1 << 18,
-        k.HEIGHT: len(trie.nodes),
         k.PAIRS: vocab.max_token_bytes + 2,
+        k.SHORT: min(vocab.max_token_bytes + 1, LENGTH_ROWS),
     }
 
 
 def _members(words: npt.NDArray[np.uint64]) -> bytes:
     return np.flatnonzero(np.unpackbits(words.view(np.uint8), bitorder="little")).astype(np.uint8).tobytes()
+
+
+def _short_rows(vocab: Vocabulary, rows: npt.NDArray[np.uint32]) -> None:
+    """Row r: the tokens of at most r code points (bytes that start one), and all that hold a quote or a backslash."""
+    trie = vocab.trie
+    data = trie.token_data
+    starts = np.concatenate(([0], np.cumsum((data & 0xC0) != 0x80)))[trie.token_start]
+    quoting = np.concatenate(([0], np.cumsum((data == 0x22) | (data == 0x5C))))[trie.token_start]
+    code_points = np.where(np.diff(quoting) > 0, 0, np.diff(starts))
+    padding = 32 * rows.shape[1] - len(code_points)
+    for r in range(len(rows)):
+        bits = np.packbits(np.pad(code_points <= r, (0, padding)), bitorder="little")
+        rows[r] = bits.view(np.uint32)
 
 
 class Engine:
@@ -99,6 +113,7 @@ class Engine:
         self._byte_out = np.zeros(1, np.int64)
         self.header[k.WIDE] = WIDE_TOKENS
         self.header[k.ARG_CAP] = vocab.max_token_bytes + COUNTER_SLACK
+        self.header[k.LONGEST_TOKEN] = vocab.max_token_bytes
         self._load_trie()
         self.network = Network(self.arena)
 
@@ -115,7 +130,7 @@ class Engine:
         ):
             tables[table][: len(data)] = data
             header[k.COUNT + table] = len(data)
-        store.measure_heights(tables[k.NODES], num_nodes, tables[k.HEIGHT])
+        _short_rows(self.vocab, tables[k.SHORT])
         tables[k.TRIES][k.VOCABULARY] = (0, num_nodes, 0, -1, 0, 0)
         header[k.COUNT + k.TRIES] = 1
 
