@@ -93,19 +93,24 @@ class Network:
             pc = self.instruction(k.SPLIT, target, pc, rule=rule)
         return pc
 
-    def switch(self, branches: dict[int, int], *, rule: int) -> int:
-        """One byte out of the keys, then its own target. Few distinct targets become byte classes."""
-        by_target: dict[int, int] = {}
-        for byte, target in branches.items():
-            by_target[target] = by_target.get(target, 0) | 1 << byte
-        if len(by_target) <= 2:
-            return self.split(*(self.byte(mask, target, rule=rule) for target, mask in by_target.items()), rule=rule)
-        first = self._switch_base + len(self._switch_rows) // 2
-        mask = 0
-        for byte in sorted(branches):
-            self._switch_rows += (byte, branches[byte])
-            mask |= 1 << byte
-        return self.instruction(k.SWITCHED, self.byte_class(mask), first, len(branches), rule=rule)
+    def switch(self, masks: dict[int, int], *, rule: int) -> int:
+        """One byte, then the target whose 256-bit set has it. The sets (the values) must be disjoint."""
+        pcs, single = [], []
+        for target, mask in masks.items():
+            if mask & (mask - 1):
+                pcs.append(self.byte(mask, target, rule=rule))
+            else:
+                single.append((mask.bit_length() - 1, target))
+        if len(single) <= 2:
+            pcs += [self.instruction(k.BYTE, byte, target, rule=rule) for byte, target in single]
+        else:
+            first = self._switch_base + len(self._switch_rows) // 2
+            single.sort()
+            for row in single:
+                self._switch_rows += row
+            union = sum(1 << byte for byte, _ in single)
+            pcs.append(self.instruction(k.SWITCHED, self.byte_class(union), first, len(single), rule=rule))
+        return self.split(*pcs, rule=rule)
 
     def lazy(self, function: Callable[..., int], *args: Any, rule: int) -> int:
         """An instruction that stands for `function(*args)` until it is reached.
@@ -153,6 +158,21 @@ class Network:
         self._header[k.COUNT + k.RULES] = index + 1
         self._arena.tables[k.RULES][index] = (start, int(rooted), index if into is None else into)
         return index
+
+    def shared(self, key: tuple[Any, ...], function: Callable[..., int], *args: Any) -> int:
+        """`function(*args)`, emitted at once, and once per key."""
+        pc = self._shared.get(key)
+        if pc is None:
+            pc = self._shared[key] = function(*args)
+        return pc
+
+    def call_once(self, rule_id: int, after: int, arg: int = 0, *, rule: int) -> int:
+        """Like `call`; equal calls are one instruction."""
+        key = ("call", rule_id, after, arg)
+        pc = self._shared.get(key)
+        if pc is None:
+            pc = self._shared[key] = self.call(rule_id, after, arg, rule=rule)
+        return pc
 
     def byte_class(self, mask: int) -> int:
         """The id of a byte class."""
@@ -338,7 +358,10 @@ class Network:
             else:
                 branches[byte] = self._trie(keys, targets, low, end, shared + 1, rule)
             low = end
-        pc = self.split(*ends, self.switch(branches, rule=rule) if branches else _FAIL_PC, rule=rule)
+        masks: dict[int, int] = {}
+        for byte, target in branches.items():
+            masks[target] = masks.get(target, 0) | 1 << byte
+        pc = self.split(*ends, self.switch(masks, rule=rule), rule=rule)
         return self.chain(first[depth:shared], pc, rule)
 
 

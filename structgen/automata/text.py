@@ -3,12 +3,15 @@
 A state of the language's automaton becomes an instruction that is expanded when reached. Its edges are *pieces*
 (low, high, target pc): a piecewise constant function over code points. UTF-8 and the four hex digits of a JSON escape are
 then both radix expansions of that function, built top down with equal slices shared, so the result is deterministic
-and small (a whole block with one target is one node, whatever its size).
+and small (a run of blocks with one target is one node, however long).
+
+Texts that a literal ends (the closing quote) come, sooner or later, to a place where all that is left is C{0,n} and that
+literal. This *tail* is a rule shared by all texts of a network, and with it its rows of the mask store.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
@@ -23,16 +26,17 @@ if TYPE_CHECKING:
     from structgen.ir import Encoding
 
 Pieces: TypeAlias = tuple[tuple[int, int, int], ...]
+Digits: TypeAlias = "Callable[[Network, Pieces, int, int], int]"
 
 _SHORT_ESCAPES = {0x22: b'"', 0x5C: b"\\", 0x2F: b"/", 0x08: b"b", 0x0C: b"f", 0x0A: b"n", 0x0D: b"r", 0x09: b"t"}
 _CANONICAL_ESCAPES = {c: e for c, e in _SHORT_ESCAPES.items() if c != 0x2F}
 _MUST_ESCAPE = (1 << 0x20) - 1 | 1 << 0x22 | 1 << 0x5C
-_ASCII = (1 << 128) - 1
+_ASCII = (1 << 0x80) - 1
 _HEX = tuple((1 << ord(f"{d:x}")) | (1 << ord(f"{d:X}")) for d in range(16))
 _LOWER_HEX = tuple(1 << ord(f"{d:x}") for d in range(16))
-# lead bytes of UTF-8: first, last, code points of the first, code points a lead byte covers, continuation bytes
-_LEADS = ((0xC2, 0xDF, 0x80, 0x40, 1), (0xE0, 0xEF, 0x0000, 0x1000, 2), (0xF0, 0xF4, 0x00000, 0x40000, 3))
-_LEAST = (0x80, 0x800, 0x10000)  # the least code point of each length (no overlong forms)
+_CONTINUATION = tuple(1 << 0x80 + value for value in range(64))
+# lead bytes of UTF-8: first, last, code point the first stands for, code points of one lead byte, least one in use
+_LEADS = ((0xC2, 0xDF, 0x80, 0x40, 0x80), (0xE0, 0xEF, 0x0000, 0x1000, 0x800), (0xF0, 0xF4, 0x00000, 0x40000, 0x10000))
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Tail:
 
     rule: int
     start: int
-    leads: dict[int, tuple[Pieces, int]]  # what is expected after a lead byte: pieces and pc
+    entrances: Mapping[tuple[int, tuple[tuple[int, int], ...]], int]  # (lead byte, code points after it) → way in
 
 
 NO_TAILS: Mapping[int, Tail] = MappingProxyType({})
@@ -50,17 +54,21 @@ NO_TAILS: Mapping[int, Tail] = MappingProxyType({})
 def emit_text(net: Network, language: Language, encoding: Encoding, after: int, rule: int, *, end: bytes = b"") -> int:
     """The pc of a text in `language` and the literal `end`, followed by pc `after`."""
     repeat = language.class_repeat()
-    if not end:
-        return _state(net, language, encoding, after, rule) if repeat is None else _repeat(net, *repeat, encoding, after, rule)
-    text = _Ended(net, encoding, end, after, rule)
-    return text.state(language) if repeat is None else text.repeat(*repeat)
+    if end:
+        text = _Ended(net, encoding, end, after, rule)
+        return text.state(language) if repeat is None else text.repeat(*repeat)
+    if repeat is None:
+        return _state(net, language, encoding, after, rule)
+    charset, low, high = repeat
 
-
-def _repeat(net: Network, charset: CharSet, low: int, high: int | None, encoding: Encoding, after: int, rule: int) -> int:
     def body(loop: int) -> int:
-        return emit_pieces(net, tuple((a, b, loop) for a, b in charset.ranges), encoding, rule)
+        return emit_pieces(net, _pieces(charset, loop), encoding, rule)
 
     return net.counted(body, low, high, after, rule)
+
+
+def _pieces(charset: CharSet, target: int) -> Pieces:
+    return tuple((low, high, target) for low, high in charset.ranges)
 
 
 def _state(net: Network, language: Language, encoding: Encoding, after: int, rule: int) -> int:
@@ -68,20 +76,17 @@ def _state(net: Network, language: Language, encoding: Encoding, after: int, rul
 
 
 def _expand_state(net: Network, language: Language, encoding: Encoding, after: int, rule: int) -> int:
-    pieces = sorted(
-        (low, high, _state(net, target, encoding, after, rule))
-        for charset, target in language.edges()
-        for low, high in charset.ranges
-    )
+    edges = [(charset, _state(net, target, encoding, after, rule)) for charset, target in language.edges()]
+    pieces = sorted(piece for charset, pc in edges for piece in _pieces(charset, pc))
     chars = emit_pieces(net, tuple(pieces), encoding, rule)
     return net.split(after, chars, rule=rule) if language.nullable else chars
 
 
 class _Ended:
-    """A text that a literal ends. Where all that is left to read is C{0,n} and the literal, it calls the shared tail.
+    """A text that a literal ends, and that calls the shared tail where nothing else is left.
 
     Where the text is all there is to its rule, notes tell the mask store that an item is nearly a tail: it differs in
-    texts that end (some are not allowed to) or are too long, and in no others.
+    texts that end (some may not) or are too long, and in no others.
     """
 
     def __init__(self, net: Network, encoding: Encoding, end: bytes, after: int, rule: int) -> None:
@@ -90,8 +95,7 @@ class _Ended:
 
     def state(self, language: Language) -> int:
         """The pc of an automaton state."""
-        key = (language, self.encoding, self.end, self.after)
-        return self.net.once(key, self._expand, language, rule=self.rule)
+        return self.net.once((language, self.encoding, self.end, self.after), self._expand, language, rule=self.rule)
 
     def repeat(self, charset: CharSet, low: int, high: int | None) -> int:
         """The pc of C{low,high} and the end."""
@@ -106,8 +110,7 @@ class _Ended:
         head = net.split(take, net.instruction(k.ZERO, calls, rule=rule), rule=rule)
         if self.noted:
             head = self._note(head, charset, -1 if high is None else high - low)
-        chars = emit_pieces(net, tuple((a, b, head) for a, b in charset.ranges), self.encoding, rule)
-        net.patch(take, chars, 0)
+        net.patch(take, emit_pieces(net, _pieces(charset, head), self.encoding, rule), 0)
         return net.counter(head, low, rule=rule)
 
     def _note(self, target: int, charset: CharSet, slack: int) -> int:
@@ -125,55 +128,54 @@ class _Ended:
                     tails[pc] = self._unbounded(repeat[0])
             else:
                 pc = self.state(target)
-            pieces += [(low, high, pc) for low, high in charset.ranges]
+            pieces += _pieces(charset, pc)
         chars = emit_pieces(net, tuple(sorted(pieces)), self.encoding, rule, tails=tails, after=self.after)
         pc = net.split(net.chain(self.end, self.after, rule), chars, rule=rule) if language.nullable else chars
-        if self.noted and _ends_vary(language):
-            return ~self._note(pc, ANY, -1)
-        return pc
+        return ~self._note(pc, ANY, -1) if self.noted and _ends_vary(language) else pc
 
     def _call(self, charset: CharSet, limit: int | None) -> int:
         tail = self._unbounded(charset) if limit is None else self._bounded(charset)
-        return self.net.call(tail.rule, self.after, min(limit or 0, k.MAX_COUNT), rule=self.rule)
+        return self.net.call_once(tail.rule, self.after, min(limit or 0, k.MAX_COUNT), rule=self.rule)
 
     def _unbounded(self, charset: CharSet) -> Tail:
         """C* and the end."""
-        key = ("tail", charset, self.encoding, self.end, None)
+        key = (charset, self.encoding, self.end, None)
         tail = self.net.tails.get(key)
         if tail is None:
             net = self.net
             rule = net.entrance(0)
             close = net.chain(self.end, net.instruction(k.END, rule, rule=rule), rule)
             loop = net.instruction(k.SPLIT, rule=rule)
-            branches = _spellings(net, tuple((a, b, loop) for a, b in charset.ranges), self.encoding, rule)
-            net.patch(loop, net.switch(branches, rule=rule), close)
+            pieces = _pieces(charset, loop)
+            net.patch(loop, emit_pieces(net, pieces, self.encoding, rule), close)
             net.start_rule(rule, loop)
-            leads = _lead_parts(tuple((a, b, loop) for a, b in charset.ranges))
-            tail = Tail(rule, loop, {byte: (part, branches[byte]) for byte, part in leads.items()})
-            net.tails[key] = tail
+            entrances = {
+                (byte, _code_points(part)): net.entrance(_continuation(net, part, _rest(byte), rule), rule)
+                for byte, part in _lead_parts(pieces)
+            }
+            tail = net.tails[key] = Tail(rule, loop, entrances)
         return tail
 
     def _bounded(self, charset: CharSet) -> Tail:
         """C{0,n} and the end, where n is the counter."""
-        key = ("tail", charset, self.encoding, self.end, 0)
+        key = (charset, self.encoding, self.end, 0)
         tail = self.net.tails.get(key)
         if tail is None:
             net = self.net
             rule = net.entrance(0)
             close = net.chain(self.end, net.instruction(k.END, rule, rule=rule), rule)
-            done = net.counter(close, 0, rule=rule)
             take = net.instruction(k.TAKE, 0, 0, k.MAX_COUNT, rule=rule)
-            base = self._unbounded(charset).start
-            loop = net.note(net.split(take, done, rule=rule), base=base, slack=0, rule=rule)
-            branches = _spellings(net, tuple((a, b, loop) for a, b in charset.ranges), self.encoding, rule)
-            net.patch(take, net.switch(branches, rule=rule), 0)
+            loop = net.split(take, net.counter(close, 0, rule=rule), rule=rule)
+            if self.end[0] == 0x22:
+                loop = net.note(loop, base=self._unbounded(charset).start, slack=0, rule=rule)
+            net.patch(take, emit_pieces(net, _pieces(charset, loop), self.encoding, rule), 0)
             net.start_rule(rule, loop)
             tail = net.tails[key] = Tail(rule, loop, {})
         return tail
 
 
 def _ends_vary(language: Language) -> bool:
-    """Whether any text can be continued to a text of the language, so that it differs from "anything" in its ends only."""
+    """Whether any text can be continued to one of the language, so that it differs from "anything" in its ends only."""
     return language.kind == Kind.COMPLEMENT and language.args[0].max_bound is not None
 
 
@@ -187,62 +189,70 @@ def emit_pieces(
     """
     if not pieces:
         return 0
-    branches = _spellings(net, pieces, encoding, rule, tails, after)
-    return net.switch(branches, rule=rule)
+    masks: dict[int, int] = {}
+    literal = _ASCII if encoding == "utf-8" else _ASCII & ~_MUST_ESCAPE
+    for low, high, target in pieces:
+        mask = (1 << high + 1) - (1 << low) & literal if low < 0x80 else 0
+        if mask:
+            masks[target] = masks.get(target, 0) | mask
+    if encoding == "json" or (encoding != "utf-8" and any(_escapes(low, high) for low, high, _ in pieces)):
+        masks[net.lazy(_escape, net, pieces, encoding, rule, rule=rule)] = 1 << 0x5C
+    high_pieces = _clip(pieces, 0x80, 0x10FFFF)
+    leads = net.shared(("leads", high_pieces, after), _emit_leads, net, high_pieces, tails, after, rule) if high_pieces else 0
+    return net.split(net.switch(masks, rule=rule), leads, rule=rule)
 
 
-def _spellings(
-    net: Network, pieces: Pieces, encoding: Encoding, rule: int, tails: Mapping[int, Tail] = NO_TAILS, after: int = 0
-) -> dict[int, int]:
-    """First byte of the spellings of a code point, and the pc of what follows it."""
-    branches = {byte: target for low, high, target in pieces for byte in range(low, min(high, 0x7F) + 1)}
-    memo: dict[tuple[int, Pieces], int] = {}
-    for byte, part in _lead_parts(pieces).items():
-        tail = tails.get(part[0][2])
-        if tail is not None and _same_but_targets(part, tail.leads.get(byte, ((), 0))[0]):
-            branches[byte] = net.call(net.entrance(tail.leads[byte][1], tail.rule), after, rule=rule)
-        else:
-            branches[byte] = _continuation(net, part, 1 if byte < 0xE0 else 2 if byte < 0xF0 else 3, memo, rule)
-    if encoding != "utf-8":
-        for byte in [b for b in branches if b < 128 and _MUST_ESCAPE >> b & 1]:
-            del branches[byte]
-        if encoding == "json" or any(low < 0x20 or low <= 0x22 <= high or low <= 0x5C <= high for low, high, _ in pieces):
-            branches[0x5C] = net.lazy(_escape, net, pieces, encoding, rule, rule=rule)
-    return branches
-
-
-def _same_but_targets(part: Pieces, other: Pieces) -> bool:
-    """Whether all of a part goes to one target, and so does the other, over the same code points."""
-    return len({t for _, _, t in part}) == 1 and [p[:2] for p in part] == [p[:2] for p in other]
+def _escapes(low: int, high: int) -> bool:
+    return low < 0x20 or low <= 0x22 <= high or low <= 0x5C <= high
 
 
 # ---- UTF-8 --------------------------------------------------------------------------------------------------------
 
 
-def _lead_parts(pieces: Pieces) -> dict[int, Pieces]:
-    """Lead bytes of the code points above U+007F, each with its pieces relative to the least it could spell."""
-    parts: dict[int, Pieces] = {}
-    if pieces[-1][1] >= 0x80:
-        for (first, last, base, size, _), least in zip(_LEADS, _LEAST, strict=True):
-            for block, part in _blocks(_clip(pieces, least, base + (last - first + 1) * size - 1), base, size):
-                parts[first + block] = part
-    return parts
-
-
-def _continuation(net: Network, pieces: Pieces, rest: int, memo: dict[tuple[int, Pieces], int], rule: int) -> int:
-    """`rest` continuation bytes whose value is looked up in pieces over [0, 64 ** rest)."""
-    key = (rest, pieces)
-    pc = memo.get(key)
-    if pc is None:
-        size = 64 ** (rest - 1)
-        if rest == 1:
-            branches = {0x80 + v: target for low, high, target in pieces for v in range(low, high + 1)}
+def _emit_leads(net: Network, pieces: Pieces, tails: Mapping[int, Tail], after: int, rule: int) -> int:
+    """Code points above U+007F."""
+    masks: dict[int, int] = {}
+    for byte, part in _lead_parts(pieces):
+        tail = tails.get(part[0][2])
+        entrance = tail.entrances.get((byte, _code_points(part))) if tail and len({t for _, _, t in part}) == 1 else None
+        if entrance is not None:
+            pc = net.call_once(entrance, after, rule=rule)
         else:
-            branches = {
-                0x80 + block: _continuation(net, part, rest - 1, memo, rule) for block, part in _blocks(pieces, 0, size)
-            }
-        pc = memo[key] = net.switch(branches, rule=rule)
-    return pc
+            pc = _continuation(net, part, _rest(byte), rule)
+        masks[pc] = masks.get(pc, 0) | 1 << byte
+    return net.switch(masks, rule=rule)
+
+
+def _rest(lead: int) -> int:
+    return 1 if lead < 0xE0 else 2 if lead < 0xF0 else 3
+
+
+def _code_points(part: Pieces) -> tuple[tuple[int, int], ...]:
+    return tuple((low, high) for low, high, _ in part)
+
+
+def _lead_parts(pieces: Pieces) -> list[tuple[int, Pieces]]:
+    """Lead bytes of the code points above U+007F, each with its pieces relative to the least it could spell."""
+    return [
+        (first + block, part)
+        for first, last, base, size, least in _LEADS
+        for low, high, part in _runs(_clip(pieces, least, base + (last - first + 1) * size - 1), base, size)
+        for block in range(low, high + 1)
+    ]
+
+
+def _continuation(net: Network, pieces: Pieces, rest: int, rule: int) -> int:
+    """`rest` continuation bytes whose value is looked up in pieces over [0, 64 ** rest)."""
+    return net.shared(("utf-8", pieces, rest), _radix, net, pieces, rest, _CONTINUATION, _continuation, rule)
+
+
+def _radix(net: Network, pieces: Pieces, count: int, digits: tuple[int, ...], below: Digits, rule: int) -> int:
+    """`count` digits of base len(digits), most significant first, whose value is looked up in pieces."""
+    masks: dict[int, int] = {}
+    for low, high, part in _runs(pieces, 0, len(digits) ** (count - 1)):
+        pc = part[0][2] if count == 1 else below(net, part, count - 1, rule)
+        masks[pc] = masks.get(pc, 0) | sum(digits[low : high + 1])
+    return net.switch(masks, rule=rule)
 
 
 def _clip(pieces: Pieces, low: int, high: int) -> Pieces:
@@ -250,26 +260,30 @@ def _clip(pieces: Pieces, low: int, high: int) -> Pieces:
     return tuple((max(a, low), min(b, high), t) for a, b, t in pieces if a <= high and b >= low)
 
 
-def _blocks(pieces: Pieces, base: int, size: int) -> list[tuple[int, Pieces]]:
-    """Cut pieces at multiples of size from base: (block number, its pieces relative to the block)."""
-    out: dict[int, list[tuple[int, int, int]]] = {}
+def _runs(pieces: Pieces, base: int, size: int) -> list[tuple[int, int, Pieces]]:
+    """Cut sorted pieces at multiples of size from base: runs of equal blocks (first, last, pieces relative to a block)."""
+    out: list[tuple[int, int, list[tuple[int, int, int]]]] = []
     for low, high, target in pieces:
-        first, last = (low - base) // size, (high - base) // size
-        for block in range(first, last + 1):
-            start = base + block * size
-            out.setdefault(block, []).append((max(low - start, 0), min(high - start, size - 1), target))
-    return [(block, _joined(part)) for block, part in out.items()]
-
-
-def _joined(part: list[tuple[int, int, int]]) -> Pieces:
-    """Neighbours with one target joined, so that equal functions are equal tuples."""
-    out = [part[0]]
-    for low, high, target in part[1:]:
-        if out[-1][1] + 1 == low and out[-1][2] == target:
-            out[-1] = (out[-1][0], high, target)
-        else:
-            out.append((low, high, target))
-    return tuple(out)
+        low, high = low - base, high - base
+        first, last = low // size, high // size
+        while first <= last:
+            start = first * size
+            if low <= start and high - start >= size - 1:  # whole blocks
+                until = (high + 1) // size - 1
+                out.append((first, until, [(0, size - 1, target)]))
+                first = until + 1
+                continue
+            part = (max(low - start, 0), min(high - start, size - 1), target)
+            if out and out[-1][0] == first and out[-1][1] == first:
+                before = out[-1][2]
+                if before[-1][1] + 1 == part[0] and before[-1][2] == target:
+                    before[-1] = (before[-1][0], part[1], target)
+                else:
+                    before.append(part)
+            else:
+                out.append((first, first, [part]))
+            first += 1
+    return [(first, last, tuple(part)) for first, last, part in out]
 
 
 # ---- JSON escapes -------------------------------------------------------------------------------------------------
@@ -278,11 +292,11 @@ def _joined(part: list[tuple[int, int, int]]) -> Pieces:
 def _escape(net: Network, pieces: Pieces, encoding: Encoding, rule: int) -> int:
     """What may follow a backslash."""
     canonical = encoding == "json-canonical"
-    branches: dict[int, int] = {}
+    masks: dict[int, int] = {}
     for code, letter in (_CANONICAL_ESCAPES if canonical else _SHORT_ESCAPES).items():
         for low, high, target in pieces:
             if low <= code <= high:
-                branches[letter[0]] = target
+                masks[target] = masks.get(target, 0) | 1 << letter[0]
     if canonical:
         units = tuple(
             (c, c, t)
@@ -295,45 +309,31 @@ def _escape(net: Network, pieces: Pieces, encoding: Encoding, rule: int) -> int:
         if pieces[-1][1] > 0xFFFF:
             units = tuple(sorted(units + _surrogates(net, _clip(pieces, 0x10000, 0x10FFFF), rule)))
     if units:
-        digits = _LOWER_HEX if canonical else _HEX
-        branches[ord("u")] = net.lazy(_digits, net, units, 4, digits, rule, rule=rule)
-    return net.switch(branches, rule=rule)
+        masks[net.lazy(_lower_hex if canonical else _hex, net, units, 4, rule, rule=rule)] = 1 << ord("u")
+    return net.switch(masks, rule=rule)
 
 
-def _digits(net: Network, pieces: Pieces, count: int, digits: tuple[int, ...], rule: int) -> int:
-    return _hex(net, pieces, count, digits, {}, rule)
-
-
-def _hex(
-    net: Network, pieces: Pieces, count: int, digits: tuple[int, ...], memo: dict[tuple[int, Pieces], int], rule: int
-) -> int:
+def _hex(net: Network, pieces: Pieces, count: int, rule: int) -> int:
     """`count` hex digits whose value is looked up in pieces over [0, 16 ** count)."""
-    key = (count, pieces)
-    pc = memo.get(key)
-    if pc is None:
-        targets: dict[int, int] = {}
-        for block, part in _blocks(pieces, 0, 16 ** (count - 1)):
-            target = part[0][2] if count == 1 else _hex(net, part, count - 1, digits, memo, rule)
-            targets[target] = targets.get(target, 0) | digits[block]
-        branches = {b: target for target, mask in targets.items() for b in range(128) if mask >> b & 1}
-        pc = memo[key] = net.switch(branches, rule=rule)
-    return pc
+    return net.shared(("hex", pieces, count), _radix, net, pieces, count, _HEX, _hex, rule)
+
+
+def _lower_hex(net: Network, pieces: Pieces, count: int, rule: int) -> int:
+    return net.shared(("lower hex", pieces, count), _radix, net, pieces, count, _LOWER_HEX, _lower_hex, rule)
 
 
 def _surrogates(net: Network, pieces: Pieces, rule: int) -> Pieces:
     """Code points above U+FFFF as pieces over high surrogates, whose targets read the low one."""
     out: list[tuple[int, int, int]] = []
-    memo: dict[Pieces, int] = {}
-    for block, part in sorted(_blocks(pieces, 0x10000, 0x400)):
+    for first, last, part in _runs(pieces, 0x10000, 0x400):
         low = tuple((0xDC00 + a, 0xDC00 + b, t) for a, b, t in part)
-        if low not in memo:
-            memo[low] = net.lazy(_low_surrogate, net, low, rule, rule=rule)
-        out.append((0xD800 + block, 0xD800 + block, memo[low]))
-    return _joined(out)
+        pc = net.once(("low surrogate", low), _low_surrogate, net, low, rule, rule=rule)
+        out.append((0xD800 + first, 0xD800 + last, pc))
+    return tuple(out)
 
 
 def _low_surrogate(net: Network, pieces: Pieces, rule: int) -> int:
-    return net.chain(b"\\u", _hex(net, pieces, 4, _HEX, {}, rule), rule)
+    return net.chain(b"\\u", _hex(net, pieces, 4, rule), rule)
 
 
-__all__ = ["emit_pieces", "emit_text"]
+__all__ = ["Tail", "emit_pieces", "emit_text"]

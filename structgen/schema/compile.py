@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from structgen.automata.regular import LanguageTooComplex
 from structgen.errors import GrammarTooComplex, UnsatisfiableSchemaError
 from structgen.ir import Node, seq
 from structgen.schema.expand import Expander
 from structgen.schema.lower import Lowering
+from structgen.schema.numbers import NumberTooComplex
 from structgen.schema.options import SchemaOptions
+from structgen.schema.reach import TooManyStates
 from structgen.schema.report import SchemaReport, survey_report
 from structgen.schema.satisfiable import Satisfiability
 from structgen.schema.schemas import Registry, Schemas
@@ -36,6 +39,8 @@ def compile_to_ir(schema: Any, options: SchemaOptions | None = None, *, registry
         raise _first(survey.problems)
     try:
         return SchemaIR(_root_node(schemas, survey), survey_report(survey))
+    except (LanguageTooComplex, NumberTooComplex, TooManyStates) as error:
+        raise GrammarTooComplex(error.message, pointer="", advice=error.advice) from error
     except RecursionError as error:
         raise GrammarTooComplex("it is nested too deeply", pointer="") from error
 

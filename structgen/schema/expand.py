@@ -57,10 +57,12 @@ from structgen.schema.keywords import (
     exact,
     present,
 )
-from structgen.schema.satisfiable import some_value
+from structgen.schema.reach import TooManyStates
+from structgen.schema.satisfiable import maybe_value
 from structgen.schema.schemas import Atom, Schemas
 
 Form = TypeVar("Form")
+_EXPANSION = 10  # What the expansion of one term costs in steps.
 _PRUNE_ABOVE = 8  # Alternatives of one schema beyond which those that are plainly empty are looked for.
 
 TYPES: dict[str, Shape] = {
@@ -83,6 +85,7 @@ class Expander:
 
     def __init__(self, schemas: Schemas) -> None:
         self.schemas = schemas
+        self._steps = 0
         self._shapes: dict[Term, Shape | None] = {ANY: EVERYTHING, NEVER: NOTHING}
 
     def shape(self, term: Term) -> Shape:
@@ -94,6 +97,7 @@ class Expander:
                     "the schema applies itself to the same value, without end", pointer=self._atom(term).pointer
                 )
             return known
+        self.spend(_EXPANSION)
         self._shapes[term] = None
         try:
             shape = self._conjunction(term) if len(term) > 1 else self._literal(term[0])
@@ -103,6 +107,12 @@ class Expander:
         self._shapes[term] = shape
         return shape
 
+    def spend(self, steps: int) -> None:
+        """Count work, so that no schema keeps us for ever."""
+        self._steps += steps
+        if self._steps > self.schemas.options.max_steps:
+            raise TooManyStates(f"combining its parts takes more than {self.schemas.options.max_steps} steps")
+
     def met(self, shapes: Iterable[Shape], atom: Atom) -> Shape:
         """The intersection, within the limit on alternatives."""
         met = EVERYTHING
@@ -110,6 +120,7 @@ class Expander:
             if met.num_forms * shape.num_forms > 16 * self.schemas.options.max_forms:
                 met, shape = self._pruned(met), self._pruned(shape)
                 self.schemas.check_size(met.num_forms * shape.num_forms // 16, atom)
+            self.spend(met.num_forms * shape.num_forms)
             met = meet(met, shape)
             if met.num_forms > _PRUNE_ABOVE:
                 met = self._pruned(met)
@@ -137,18 +148,22 @@ class Expander:
 
     def overlap(self, left: Shape, right: Shape) -> bool:
         """Whether a value may be in both shapes; yes where that does not show at once."""
+        self.spend(max(1, left.num_forms * right.num_forms))
         return self.possible(meet(left, right))
 
     def possible(self, shape: Shape) -> bool:
         """Whether a value may be in the shape. Looks two levels deep, and says yes where that does not tell."""
-        return some_value(shape, self._maybe, self.schemas.negate)
+        return maybe_value(shape, self.maybe)
 
-    def _maybe(self, term: Term) -> bool:
+    def maybe(self, term: Term) -> bool:
+        """Whether the term may be satisfiable. Looks one level deep, and says yes where that does not tell."""
+        if not term or term == NEVER:
+            return not term
         try:
             shape = self.shape(term)
         except SelfApplication:
             return True
-        return some_value(shape, lambda inner: inner != NEVER, self.schemas.negate)
+        return maybe_value(shape, lambda inner: inner != NEVER)
 
     def _atom(self, term: Term) -> Atom:
         return self.schemas.atoms[term[0] >> 1]
@@ -334,7 +349,7 @@ def dependencies(expander: Expander, place: Place) -> Shape:
 
 
 def _dependencies(expander: Expander, place: Place, keyword: str) -> Shape:
-    rules = []
+    rules: list[Shape] = []
     for name, demand in place.schema[keyword].items():
         if isinstance(demand, list):
             either = (Demand(named=((other, ANY),), absent=(name,)) for other in demand)

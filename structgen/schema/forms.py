@@ -110,8 +110,8 @@ class KeyClass:
 class Demand:
     """At least one of these is true of an object.
 
-    It has a member of `named` (key and value), or one whose key is in the language and whose value is in the term of one
-    of `classes`; or it lacks one of the keys `absent`; or it has less than `below` members, or more than `above`.
+    It has a member of `named` (key and value), or one whose key is in the language and whose value is in the term of
+    one of `classes`; or it lacks one of the keys `absent`; or it has less than `below` members, or more than `above`.
     """
 
     named: tuple[tuple[str, Term], ...] = ()

@@ -10,16 +10,19 @@ Known gap: an additional key may be written twice; only declared ones are rememb
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, product
 from math import prod
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from structgen.automata.regular import Language, difference, finite, intersect
-from structgen.schema.forms import KeyClass, ObjectForm, Term, both
+from structgen.schema.forms import ANY, KeyClass, ObjectForm, Term, both
 from structgen.schema.languages import size
 from structgen.schema.reach import TooManyStates, can_end
+
+if TYPE_CHECKING:
+    from structgen.schema.expand import Expander
 
 Owed: TypeAlias = tuple[int, ...]
 State: TypeAlias = tuple[int, int, Owed]
@@ -40,9 +43,12 @@ class Move:
 class Members:
     """One object form: its states, and the members that may come next in each."""
 
-    def __init__(self, form: ObjectForm, satisfiable: Callable[[Term], bool], any_order: bool) -> None:
+    def __init__(
+        self, form: ObjectForm, satisfiable: Callable[[Term], bool], terms: Expander, *, any_order: bool
+    ) -> None:
         self.form = form
         self.satisfiable = satisfiable
+        self.terms = terms
         self.any_order = any_order
         self.names = [name for name, term in form.named.items() if satisfiable(term)]
         self.required = [name in form.required for name in self.names]
@@ -187,7 +193,7 @@ class Members:
             position = len(self.names)
         following = min(count + 1, self.count_cap)
         for part in self.classes:
-            claims = {
+            claims: dict[int, list[Claim]] = {
                 number: [(extra.term, extra.language) for extra in self.form.demands[number].classes] for number in owed
             }
             for value, languages, unmet in self._claimed(part.term, owed, claims):
@@ -203,24 +209,30 @@ class Members:
             for number, demand in enumerate(self.form.demands):
                 terms = [extra for key, extra in demand.named if key == name]
                 terms += [part.term for part in demand.classes if part.language.matches(name)]
-                if any(both(term, extra) == term for extra in terms):
-                    terms = [()]
-                if terms:
+                if any(self._implies(term, extra) for extra in terms):
+                    found[number] = [(ANY, None)]
+                elif terms:
                     found[number] = [(extra, None) for extra in terms]
         return found
 
+    def _implies(self, term: Term, extra: Term) -> bool:
+        """Whether every value of `term` is one of `extra`; no where that does not show at once."""
+        return both(term, extra) == term or not self.terms.maybe(both(term, self.terms.schemas.negate(extra)))
+
     def _claimed(
-        self, term: Term, owed: Owed, claims: dict[int, list[Claim]]
+        self, term: Term, owed: Owed, claims: Mapping[int, Sequence[Claim]]
     ) -> Iterator[tuple[Term, list[Language], Owed]]:
         """The choices of claims that some value can live up to: its term, languages of the key, and what stays owed."""
         options: list[list[tuple[int, Claim | None]]] = []
         for number in owed:
             ways = claims.get(number)
             if ways:
-                met_anyway = ways == [((), None)]
+                met_anyway = ways == [(ANY, None)]
                 options.append([(number, way) for way in ways] + ([] if met_anyway else [(number, None)]))
-        if prod(map(len, options)) > _MAX_CLAIMS:
+        num_choices = prod(map(len, options))
+        if num_choices > _MAX_CLAIMS:
             raise TooManyStates(f"one property can meet more than {_MAX_CLAIMS} combinations of demands")
+        self.terms.spend(num_choices)
         for choice in product(*options):
             value = term
             met = set()

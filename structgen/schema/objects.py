@@ -28,7 +28,9 @@ class ObjectNode:
     """One object form on its way to IR: the text of the moves."""
 
     def __init__(self, form: ObjectForm, lowering: Lowering, depth: int) -> None:
-        self.members = Members(form, lowering.satisfiable, lowering.options.property_order == "any")
+        self.members = Members(
+            form, lowering.satisfiable, lowering.expander, any_order=lowering.options.property_order == "any"
+        )
         self.lowering = lowering
         self.layout = lowering.layout
         self.depth = depth

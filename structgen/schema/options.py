@@ -35,9 +35,10 @@ class SchemaOptions:
     literal_escapes: the same for declared keys and for strings of `enum` and `const`.
     integer_fractions: whether integers may also be spelled `1.0` and `1e3`.
     negative_zero: whether zero may also be spelled `-0`.
-    format_assertion: whether `format` is enforced; None follows the draft (enforced up to draft 7, an annotation since).
+    format_assertion: whether `format` is enforced; None follows the draft (enforced up to draft 7).
     default_draft: the draft of a schema without `$schema`.
-    max_forms: how many alternatives the normal form of one schema may have before `GrammarTooComplex` is raised.
+    max_forms, max_steps: how many alternatives the normal form of one schema may have, and how much work combining may
+        take, before `GrammarTooComplex` is raised.
     """
 
     whitespace: Whitespace = "bounded"
@@ -52,6 +53,7 @@ class SchemaOptions:
     format_assertion: bool | None = True
     default_draft: Draft = "2020-12"
     max_forms: int = 2_000
+    max_steps: int = 300_000
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -66,8 +68,8 @@ class SchemaOptions:
             raise ValueError("format_assertion must be True, False or None")
         if not 0 <= self.max_indent <= 256:
             raise ValueError("max_indent must be between 0 and 256")
-        if self.max_forms < 1:
-            raise ValueError("max_forms must be at least 1")
+        if self.max_forms < 1 or self.max_steps < 1:
+            raise ValueError("max_forms and max_steps must be at least 1")
         if self.indent is not None and (self.whitespace != "fixed" or not 0 <= self.indent <= 64):
             raise ValueError("indent needs whitespace='fixed' and must be between 0 and 64")
         _check_separators(self.separators)

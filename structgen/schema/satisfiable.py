@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from structgen.automata.regular import LanguageTooComplex
 from structgen.errors import GrammarTooComplex
-from structgen.schema.forms import ANY, NEVER, ArrayForm, ObjectForm, Shape, StringForm, Term
+from structgen.schema.forms import ANY, NEVER, ArrayForm, ObjectForm, Shape, StringForm, Term, both
 from structgen.schema.items import Items
 from structgen.schema.members import Members
-from structgen.schema.numbers import some_number
+from structgen.schema.numbers import NumberTooComplex, some_number
+from structgen.schema.reach import TooManyStates
 
 if TYPE_CHECKING:
     from structgen.schema.expand import Expander
 
 _SIMPLE = frozenset(["type", "properties", "items", "title", "description", "default", "examples", "format"])
 
+_MAX_STATES = 10_000  # How far a string language is searched for a word.
+
 Ask: TypeAlias = Callable[[Term], bool]
-Negate: TypeAlias = Callable[[Term], Term]
 
 
 class Satisfiability:
@@ -45,15 +47,15 @@ class Satisfiability:
 
     def shape(self, shape: Shape) -> bool:
         """Whether some value is in the shape."""
-        return some_value(shape, self.term, self.expander.schemas.negate)
+        return some_value(shape, self.term, self.expander)
 
     def array(self, form: ArrayForm) -> bool:
         """Whether some array is in the form."""
-        return _array(form, self.term, self.expander.schemas.negate)
+        return _array(form, self.term, self.expander)
 
     def object(self, form: ObjectForm) -> bool:
         """Whether some object is in the form."""
-        return _object(form, self.term)
+        return _object(form, self.term, self.expander)
 
     def _plainly(self, term: Term) -> bool:
         """Whether the schema says nothing that could clash: the common case, answered without expanding it."""
@@ -98,43 +100,73 @@ class Satisfiability:
     def _evaluate(self, term: Term, ask: Ask) -> bool:
         shape = self.expander.shape(term)
         try:
-            return some_value(shape, ask, self.expander.schemas.negate)
-        except LanguageTooComplex as error:
+            return some_value(shape, ask, self.expander)
+        except (LanguageTooComplex, NumberTooComplex, TooManyStates) as error:
             atom = self.expander.schemas.atoms[term[0] >> 1]
             raise GrammarTooComplex(error.message, pointer=atom.pointer) from error
 
 
-def some_value(shape: Shape, ask: Ask, negate: Negate) -> bool:
+def some_value(shape: Shape, ask: Ask, terms: Expander) -> bool:
     """Whether some value is in the shape, given which terms can be satisfied."""
+    return (
+        _some_scalar(shape)
+        or any(_array(form, ask, terms) for form in shape.arrays)
+        or any(_object(form, ask, terms) for form in shape.objects)
+    )
+
+
+def maybe_value(shape: Shape, ask: Ask) -> bool:
+    """The same, looking at each constraint alone: no means no, yes means that it does not show at once."""
+    return (
+        _some_scalar(shape)
+        or any(_maybe_array(form, ask) for form in shape.arrays)
+        or any(_maybe_object(form, ask) for form in shape.objects)
+    )
+
+
+def _some_scalar(shape: Shape) -> bool:
     return (
         shape.null
         or bool(shape.booleans)
         or any(some_number(form) is not None for form in shape.numbers)
         or any(some_string(form) for form in shape.strings)
-        or any(_array(form, ask, negate) for form in shape.arrays)
-        or any(_object(form, ask) for form in shape.objects)
     )
 
 
 def some_string(form: StringForm) -> bool:
     """Whether some string is in the form."""
-    return bool(form.values) if form.values is not None else not form.language.is_empty()
+    return bool(form.values) if form.values is not None else not form.language.is_empty(limit=_MAX_STATES)
 
 
-def _array(form: ArrayForm, ask: Ask, negate: Negate) -> bool:
+def _array(form: ArrayForm, ask: Ask, terms: Expander) -> bool:
     if form.contains:
-        items = Items(form, ask, negate)
+        items = Items(form, ask, terms.schemas.negate)
         return items.live(items.start)
+    return _maybe_array(form, ask)
+
+
+def _maybe_array(form: ArrayForm, ask: Ask) -> bool:
     needed = [form.item(index) for index in range(min(form.min, len(form.prefix)))]
     if form.min > len(form.prefix):
         needed.append(form.rest)
-    return all([ask(term) for term in needed])
+    return all(map(ask, needed))
 
 
-def _object(form: ObjectForm, ask: Ask) -> bool:
-    if not all([ask(form.value(name)) for name in form.required]):
+def _object(form: ObjectForm, ask: Ask, terms: Expander) -> bool:
+    if not all(ask(form.value(name)) for name in form.required):
         return False
     if form.min <= len(form.required) and not form.demands:
         return True
-    members = Members(form, ask, any_order=False)
+    members = Members(form, ask, terms, any_order=False)
     return members.live(members.start)
+
+
+def _maybe_object(form: ObjectForm, ask: Ask) -> bool:
+    return all(ask(form.value(name)) for name in form.required) and all(
+        demand.absent
+        or demand.classes
+        or demand.below is not None
+        or demand.above is not None
+        or any(ask(both(form.value(name), term)) for name, term in demand.named)
+        for demand in form.demands
+    )

@@ -1,9 +1,9 @@
 """Where whitespace may stand between JSON tokens, as four small styles; see `SchemaOptions.whitespace`.
 
 "bounded" allows, after `{ [ ,` and before `} ]`, nothing, one space, or a line break with up to `max_indent` spaces and
-tabs, and after `:` nothing or one space. That covers `json.dumps` with default separators, compact, and with any indent
+tabs, and after `:` nothing or one space. That covers `json.dumps` with default separators, compact, and with an indent
 whose depth fits, and a model cannot run on for ever. Leading and trailing whitespace of the text is only in "any".
-Nothing here is a counter or a call: each style is a few inline nodes, and the indentation is emitted only after a break.
+Nothing here is a counter or a call: each style is a few inline nodes, and indentation is emitted only after a break.
 """
 
 from __future__ import annotations
