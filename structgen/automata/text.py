@@ -56,7 +56,7 @@ def emit_text(net: Network, language: Language, encoding: Encoding, after: int, 
     repeat = language.class_repeat()
     if end:
         text = _Ended(net, encoding, end, after, rule)
-        return text.state(language) if repeat is None else text.repeat(*repeat)
+        return text.state(language) if repeat is None or language.kind != Kind.CLASS else text.run(language)
     if repeat is None:
         return _state(net, language, encoding, after, rule)
     charset, low, high = repeat
@@ -97,15 +97,19 @@ class _Ended:
         """The pc of an automaton state."""
         return self.net.once((language, self.encoding, self.end, self.after), self._expand, language, rule=self.rule)
 
-    def repeat(self, charset: CharSet, low: int, high: int | None) -> int:
+    def run(self, language: Language) -> int:
         """The pc of C{low,high} and the end."""
+        charset, low, high = language.args
+        if low == 0:
+            return self._call(charset, high)
+        return self.state(language) if low == 1 else self.net.shared((language, self.after), self._counted, charset, low, high)
+
+    def _counted(self, charset: CharSet, low: int, high: int | None) -> int:
         net, rule = self.net, self.rule
         if high is None or high > low:
             calls = self._call(charset, None if high is None else high - low)
         else:
             calls = net.chain(self.end, self.after, rule)
-        if low == 0:
-            return calls
         take = net.instruction(k.TAKE, 0, 0, k.MAX_COUNT, rule=rule)
         head = net.split(take, net.instruction(k.ZERO, calls, rule=rule), rule=rule)
         if self.noted:
@@ -121,16 +125,18 @@ class _Ended:
         pieces: list[tuple[int, int, int]] = []
         tails: dict[int, Tail] = {}
         for charset, target in language.edges():
-            repeat = target.class_repeat()
-            if repeat is not None and repeat[1] == 0 and repeat[2] != 0:
-                pc = self._call(repeat[0], repeat[2])
-                if repeat[2] is None:
-                    tails[pc] = self._unbounded(repeat[0])
+            if target.kind == Kind.CLASS:
+                pc = self.run(target)
+                if target.args[1:] == (0, None):
+                    tails[pc] = self._unbounded(target.args[0])
             else:
                 pc = self.state(target)
             pieces += _pieces(charset, pc)
         chars = emit_pieces(net, tuple(sorted(pieces)), self.encoding, rule, tails=tails, after=self.after)
         pc = net.split(net.chain(self.end, self.after, rule), chars, rule=rule) if language.nullable else chars
+        if self.noted and language.kind == Kind.CLASS:
+            one_or_more, _, high = language.args
+            return ~self._note(pc, one_or_more, -1 if high is None else high)
         return ~self._note(pc, ANY, -1) if self.noted and _ends_vary(language) else pc
 
     def _call(self, charset: CharSet, limit: int | None) -> int:

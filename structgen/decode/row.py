@@ -54,7 +54,8 @@ class Row:
         self._started = time.perf_counter()
         self._ended: float | None = None
         self._mask_s: list[float] = []
-        self._closing = self._matcher.closing_tokens(self.remaining + 1)
+        self._closing: int | None = self._matcher.closing_tokens(self.remaining + 1)
+        self._way_out: list[int] = []
 
     @property
     def remaining(self) -> int:
@@ -66,10 +67,9 @@ class Row:
         if self.remaining == 0:
             return self._end("budget" if self._matcher.is_accepting() else "truncated")
         started = time.perf_counter()
-        if self._closing is None or self.remaining + 1 - self._closing > CLOSING_MARGIN:
-            self._matcher.fill_next_token_bitmask(bitmask, index)
-        elif not self._fill_closing(bitmask, index):
-            self._closing = None
+        if self._closing is not None and self.remaining + 1 - self._closing <= CLOSING_MARGIN:
+            self.fill_closing_mask(bitmask, index)
+        else:
             self._matcher.fill_next_token_bitmask(bitmask, index)
         self._mask_s.append(time.perf_counter() - started)
         if not (bitmask[index] & self._not_eos).any():
@@ -87,26 +87,34 @@ class Row:
             self.token_ids.append(token)
             self._end("eos")
             return True
-        if self._closing is not None:
-            closing = self._matcher.closing_tokens(self.remaining)
-            if closing is None:
-                self._matcher.rollback(1)
-                return False
-            self._closing = closing
+        closing = self._matcher.closing_tokens(self.remaining)
+        if closing is None and self._way_out[:1] == [token]:
+            self._way_out = self._way_out[1:]
+            closing = len(self._way_out) + 1
         else:
-            self._closing = self._matcher.closing_tokens(self.remaining)
+            self._way_out = []
+        if closing is None and self._closing is not None:
+            self._matcher.rollback(1)
+            return False
+        self._closing = closing
         self.token_ids.append(token)
         return True
 
     def fill_closing_mask(self, bitmask: Any, index: int) -> None:
-        """Writes the mask of the tokens after which an ending still fits, after `accept` said False."""
-        if not self._fill_closing(bitmask, index):
-            self._closing = None
-            self._matcher.fill_next_token_bitmask(bitmask, index)
+        """Writes the mask of the tokens after which an ending still fits; some ending does from here.
 
-    def _fill_closing(self, bitmask: Any, index: int) -> bool:
+        The matcher's bound is not monotone: the rest of a shortest ending may be spelled in more tokens on its own than
+        as a part of the whole. Where that leaves nothing, the tokens of the ending that is known to fit are followed.
+        """
         self.num_closing_masks += 1
-        return bool(self._matcher.fill_closing_bitmask(bitmask, index, self.remaining + 1))
+        if self._matcher.fill_closing_bitmask(bitmask, index, self.remaining + 1):
+            return
+        if not self._way_out:
+            ending = self._matcher.shortest_completion()
+            assert ending, "an ending fits here, and a finished text may at least end"
+            self._way_out = self.grammar.vocab.encode(ending)
+        bitmask[index] = 0
+        bitmask[index, self._way_out[0] // 32] = np.uint32(1 << (self._way_out[0] % 32)).view(np.int32)
 
     def _end(self, finish: Finish) -> bool:
         self.finish = finish

@@ -19,7 +19,6 @@ import torch
 from transformers import LogitsProcessor
 
 from structgen.compiler import CompiledGrammar
-from structgen.decode.row import CLOSING_MARGIN
 from structgen.matcher import Matcher
 from structgen_kernels.bitmask import apply_bitmask
 
@@ -31,9 +30,10 @@ class StructgenLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
     """Sets the score of every token that the grammar forbids to -inf.
 
     `grammars` is one compiled grammar for all prompts of a batch, or one for each (beams of a prompt stand together, as
-    transformers lays them out). With `max_new_tokens`, the number given to `generate`, the mask narrows near the end so
-    that the text closes in time. `prompt_length` is the padded width of the prompts. Without it prompts are told apart
-    by themselves, which fails in one case: a prompt that is an earlier row and exactly one token more.
+    transformers lays them out). With `max_new_tokens`, the number given to `generate`, a token is allowed only if the
+    text can still be closed in time after it (end-of-text itself needs no room). `prompt_length` is the padded width of
+    the prompts. Without it prompts are told apart by themselves, which fails in one case: a prompt that is an earlier
+    row and exactly one token more.
 
     A row that left the grammar (transformers fills up beams with forbidden tokens where fewer are allowed) or that has
     ended may only end.
@@ -77,13 +77,9 @@ class StructgenLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
             for token in grammar.vocab.eos_token_ids:
                 bitmask[index, token // 32] |= np.uint32(1 << (token % 32)).astype(np.int32)
             return
-        if self.max_new_tokens is not None:
-            remaining = self.max_new_tokens - matcher.num_tokens
-            closing = matcher.closing_tokens(remaining)
-            near = closing is not None and remaining - closing <= CLOSING_MARGIN
-            if near and matcher.fill_closing_bitmask(bitmask, index, remaining):
-                return
-        matcher.fill_next_token_bitmask(bitmask, index)
+        budget = None if self.max_new_tokens is None else self.max_new_tokens - matcher.num_tokens + 1
+        if budget is None or not matcher.fill_closing_bitmask(bitmask, index, budget):
+            matcher.fill_next_token_bitmask(bitmask, index)
 
     def _matcher(self, which: int, row: Any) -> Matcher | None:
         """The matcher after this row; None if the row left the grammar."""

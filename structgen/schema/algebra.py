@@ -21,12 +21,14 @@ from structgen.schema.forms import (
     OBJECT,
     STRING,
     ArrayForm,
+    Contains,
     Demand,
     KeyClass,
     NumberForm,
     ObjectForm,
     Shape,
     StringForm,
+    Term,
     both,
 )
 
@@ -161,11 +163,11 @@ def meet_arrays(left: ArrayForm, right: ArrayForm) -> ArrayForm | None:
 
 
 def array_form(
-    prefix: tuple[tuple[int, ...], ...],
-    rest: tuple[int, ...],
+    prefix: tuple[Term, ...],
+    rest: Term,
     min: int,
     max: int | None,
-    contains: tuple[object, ...] = (),
+    contains: tuple[Contains, ...] = (),
     unique: bool = False,
 ) -> ArrayForm | None:
     """An `ArrayForm` whose upper limit knows of the items that cannot be; None if the limits cross."""
@@ -178,7 +180,8 @@ def array_form(
         prefix = prefix[:max]
         if max < min:
             return None
-    return ArrayForm(prefix, rest, min, max, contains, unique)  # type: ignore[arg-type]
+    unique = unique and (max is None or max > 1)
+    return ArrayForm(prefix, rest, min, max, contains, unique)
 
 
 def meet_objects(left: ObjectForm, right: ObjectForm) -> ObjectForm | None:
@@ -285,10 +288,3 @@ def smaller(left: int | None, right: int | None) -> int | None:
     if left is None or right is None:
         return right if left is None else left
     return min(left, right)
-
-
-def with_required(form: ObjectForm, name: str) -> ObjectForm | None:
-    """The same objects, if they have this key."""
-    if form.value(name) == NEVER:
-        return None
-    return replace(form, required=form.required | {name})

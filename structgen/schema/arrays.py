@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from structgen.ir import NEVER as NO_NODE
-from structgen.ir import Lazy, Node, Star, alt, literal, repeat, seq
+from structgen.ir import Call, Lazy, Node, Rule, Star, alt, literal, repeat, seq
 from structgen.schema.forms import ArrayForm
 from structgen.schema.items import Items, State
 from structgen.schema.whitespace import bracketed
@@ -40,9 +40,12 @@ def array_node(form: ArrayForm, lowering: Lowering, depth: int) -> Node:
             more = seq(separator, lowering.value(form.item(index), inner), Lazy(lambda: after(index + 1)))
             return more if index < form.min else alt(close, more)
         low, limit = max(0, form.min - index), None if high is None else high - index
+
+        def item() -> Node:
+            return seq(separator, lowering.value(form.rest, inner))
+
         plain = (low, limit) in ((0, None), (1, None), (0, 1), (1, 1))
-        item = lowering.value(form.rest, inner) if plain else lowering.called(form.rest, inner)
-        return seq(repeat(seq(separator, item), low, limit), close)
+        return seq(repeat(item() if plain else Call(Rule("items", item)), low, limit), close)
 
     first = NO_NODE if high == 0 else seq(lowering.value(form.item(0), inner), Lazy(lambda: after(1)))
     return bracketed(layout, depth, "[", first, "]", may_be_empty=form.min == 0)

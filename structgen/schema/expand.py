@@ -55,6 +55,7 @@ from structgen.schema.keywords import (
     Place,
     absent,
     exact,
+    is_text,
     present,
 )
 from structgen.schema.reach import TooManyStates
@@ -247,14 +248,14 @@ def enum(expander: Expander, place: Place) -> Shape:
 def values_shape(values: Sequence[Any], place: Place) -> Shape:
     """The shape of a finite set of JSON values. Arrays and objects become one form each."""
     numbers = dict.fromkeys(exact(value) for value in values if is_number(value))
-    strings = dict.fromkeys(value for value in values if isinstance(value, str))
+    strings = dict.fromkeys(value for value in values if isinstance(value, str) and is_text(value))
     arrays: list[ArrayForm] = []
     objects: list[ObjectForm] = []
     for value in values:
         if isinstance(value, list):
             items = tuple(_only(item, place) for item in value)
             arrays.append(ArrayForm(items, NEVER, len(items), len(items)))
-        elif isinstance(value, dict):
+        elif isinstance(value, dict) and all(map(is_text, value)):
             named = {name: _only(item, place) for name, item in value.items()}
             objects.append(ObjectForm(named, (), frozenset(named)))
     return Shape(
@@ -351,7 +352,11 @@ def dependencies(expander: Expander, place: Place) -> Shape:
 def _dependencies(expander: Expander, place: Place, keyword: str) -> Shape:
     rules: list[Shape] = []
     for name, demand in place.schema[keyword].items():
-        if isinstance(demand, list):
+        if not is_text(name):
+            continue
+        if isinstance(demand, list) and not all(map(is_text, demand)):
+            rules.append(replace(EVERYTHING, objects=(absent(name),)))
+        elif isinstance(demand, list):
             either = (Demand(named=((other, ANY),), absent=(name,)) for other in demand)
             rules.extend(replace(EVERYTHING, objects=(demanding(rule),)) for rule in either)
         else:

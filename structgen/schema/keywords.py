@@ -27,6 +27,7 @@ from structgen.schema.forms import (
     STRING,
     ArrayForm,
     Contains,
+    Demand,
     KeyClass,
     NumberForm,
     ObjectForm,
@@ -174,7 +175,7 @@ def unique_items(place: Place) -> ArrayForm:
 def properties(place: Place) -> ObjectForm:
     """Values by key: `properties`, `patternProperties` (all that match count), else `additionalProperties`."""
     schema = place.schema
-    named = {name: place.term("properties", name) for name in schema.get("properties", ())}
+    named = {name: place.term("properties", name) for name in schema.get("properties", ()) if is_text(name)}
     uncovered = ANY_STRING
     covered: list[KeyClass] = []
     for expression in schema.get("patternProperties", ()):
@@ -221,8 +222,15 @@ def absent(name: str) -> ObjectForm:
 
 
 def present(*names: str) -> ObjectForm:
-    """Objects with these keys."""
+    """Objects with these keys; none, where one of them cannot be written."""
+    if not all(map(is_text, names)):
+        return ObjectForm(demands=(Demand(),))
     return ObjectForm(dict.fromkeys(names, ANY), required=frozenset(names))
+
+
+def is_text(string: str) -> bool:
+    """Whether a Python string is Unicode text. One with a lone surrogate is not, and cannot be written in UTF-8."""
+    return string.isascii() or not any("\ud800" <= char <= "\udfff" for char in string)
 
 
 NUMBER_KEYWORDS: dict[str, Callable[[Place], NumberForm]] = {

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from structgen.automata.regular import Language, string
 from structgen.ir import NEVER as NO_NODE
-from structgen.ir import Lazy, Node, Star, Text, alt, choice, literal, repeat, seq
+from structgen.ir import Call, Lazy, Node, Rule, Star, Text, alt, choice, literal, repeat, seq
 from structgen.schema.forms import ObjectForm
 from structgen.schema.members import Members, Move, State
 from structgen.schema.strings import spelled, string_rule
@@ -80,11 +80,17 @@ class ObjectNode:
         separator = self.layout.separator(self.depth)
         if not members.any_order and position == len(members.names) and not owed:
             form = members.form
-            body = alt(*(self._member(move, counted=members.count_cap > 0) for move in members.open_moves(state)))
-            if body == NO_NODE:
+            moves = list(members.open_moves(state))
+            if not moves:
                 return close
+
+            def member() -> Node:
+                return seq(separator, alt(*(self._member(move) for move in moves)))
+
             low = max(0, form.min - count) if members.count_cap else 0
-            return seq(repeat(seq(separator, body), low, None if form.max is None else form.max - count), close)
+            high = None if form.max is None else form.max - count
+            plain = (low, high) in ((0, None), (1, None), (0, 1), (1, 1))
+            return seq(repeat(member() if plain else Call(Rule("members", member)), low, high), close)
         loops = [move for move in members.open_moves(state) if move.state == state]
         parts = []
         if members.may_end(state):
@@ -109,15 +115,14 @@ class ObjectNode:
         mark, gap = self.layout.colon_mark, self.layout.colon_gap
         return choice((spelled(key) + mark, seq(gap, node)) for key, node in pairs)
 
-    def _member(self, move: Move, *, counted: bool = False) -> Node:
+    def _member(self, move: Move) -> Node:
         """An additional key, its colon and its value."""
         assert isinstance(move.key, Language)
         key = string_rule(move.key, self.lowering.options)
-        return seq(key, self.layout.colon, self._value(move, counted=counted))
+        return seq(key, self.layout.colon, self._value(move))
 
-    def _value(self, move: Move, *, counted: bool = False) -> Node:
-        depth = self.lowering.deeper(self.depth)
-        return self.lowering.called(move.term, depth) if counted else self.lowering.value(move.term, depth)
+    def _value(self, move: Move) -> Node:
+        return self.lowering.value(move.term, self.lowering.deeper(self.depth))
 
 
 def object_node(form: ObjectForm, lowering: Lowering, depth: int) -> Node:

@@ -6,7 +6,8 @@ satisfiable. The fixpoint starts from "nothing is" and grows; terms are looked a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
 from structgen.automata.regular import LanguageTooComplex
@@ -20,7 +21,7 @@ from structgen.schema.reach import TooManyStates
 if TYPE_CHECKING:
     from structgen.schema.expand import Expander
 
-_SIMPLE = frozenset(["type", "properties", "items", "title", "description", "default", "examples", "format"])
+_HARMLESS = frozenset(["type", "properties", "items", "title", "description", "default", "examples", "format"])
 
 _MAX_STATES = 10_000  # How far a string language is searched for a word.
 
@@ -38,11 +39,11 @@ class Satisfiability:
         """Whether some value satisfies the term."""
         known = self._known.get(term)
         if known is None:
-            if self._plainly(term):
-                known = self._known[term] = True
-            else:
+            known = self._plainly(term)
+            if known is None:
                 self._solve(term)
                 known = self._known[term]
+            self._known[term] = known
         return known
 
     def shape(self, shape: Shape) -> bool:
@@ -57,17 +58,16 @@ class Satisfiability:
         """Whether some object is in the form."""
         return _object(form, self.term, self.expander)
 
-    def _plainly(self, term: Term) -> bool:
-        """Whether the schema says nothing that could clash: the common case, answered without expanding it."""
-        if len(term) != 1 or term[0] & 1:
-            return False
+    def _plainly(self, term: Term) -> bool | None:
+        """The answer where it does not depend on other terms, else None."""
         atom = self.expander.schemas.atoms[term[0] >> 1]
-        return (
-            atom.meaning is None
-            and bool(atom.schema)
-            and atom.schema.keys() <= _SIMPLE
-            and atom.schema.get("type") != []
-        )
+        if len(term) == 1 and not term[0] & 1 and atom.meaning is None and atom.schema.keys() <= _HARMLESS:
+            return True  # The common case, answered without expanding it.
+        with self._located(term):
+            shape = self.expander.shape(term)
+            if some_scalar(shape):
+                return True
+            return None if shape.arrays or shape.objects else False
 
     def _solve(self, term: Term) -> None:
         values: dict[Term, bool] = {term: False}
@@ -83,9 +83,10 @@ class Satisfiability:
                 if known is not None:
                     return known
                 if other not in values:
-                    if self._plainly(other):
-                        self._known[other] = True
-                        return True
+                    plain = self._plainly(other)
+                    if plain is not None:
+                        self._known[other] = plain
+                        return plain
                     values[other] = False
                     askers[other] = set()
                     pending.append(other)
@@ -98,9 +99,14 @@ class Satisfiability:
         self._known.update(values)
 
     def _evaluate(self, term: Term, ask: Ask) -> bool:
-        shape = self.expander.shape(term)
+        with self._located(term):
+            return some_value(self.expander.shape(term), ask, self.expander)
+
+    @contextmanager
+    def _located(self, term: Term) -> Iterator[None]:
+        """Whatever is too complex in here is so at the place of this term."""
         try:
-            return some_value(shape, ask, self.expander)
+            yield
         except (LanguageTooComplex, NumberTooComplex, TooManyStates) as error:
             atom = self.expander.schemas.atoms[term[0] >> 1]
             raise GrammarTooComplex(error.message, pointer=atom.pointer) from error
@@ -109,7 +115,7 @@ class Satisfiability:
 def some_value(shape: Shape, ask: Ask, terms: Expander) -> bool:
     """Whether some value is in the shape, given which terms can be satisfied."""
     return (
-        _some_scalar(shape)
+        some_scalar(shape)
         or any(_array(form, ask, terms) for form in shape.arrays)
         or any(_object(form, ask, terms) for form in shape.objects)
     )
@@ -118,13 +124,13 @@ def some_value(shape: Shape, ask: Ask, terms: Expander) -> bool:
 def maybe_value(shape: Shape, ask: Ask) -> bool:
     """The same, looking at each constraint alone: no means no, yes means that it does not show at once."""
     return (
-        _some_scalar(shape)
+        some_scalar(shape)
         or any(_maybe_array(form, ask) for form in shape.arrays)
         or any(_maybe_object(form, ask) for form in shape.objects)
     )
 
 
-def _some_scalar(shape: Shape) -> bool:
+def some_scalar(shape: Shape) -> bool:
     return (
         shape.null
         or bool(shape.booleans)

@@ -195,6 +195,8 @@ def type_(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
             survey.invalid(f"{value!r} is not a JSON type")
     elif not isinstance(value, list) or any(name not in TYPE_NAMES for name in value if isinstance(name, str)):
         survey.invalid("it must be a JSON type or a list of them")
+    elif not value:
+        survey.invalid("it must not be empty")
     elif not all(isinstance(name, str) for name in value):
         survey.refuse("schemas inside type (draft 3)", "use anyOf")
 

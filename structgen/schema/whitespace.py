@@ -3,7 +3,7 @@
 "bounded" allows, after `{ [ ,` and before `} ]`, nothing, one space, or a line break with up to `max_indent` spaces and
 tabs, and after `:` nothing or one space. That covers `json.dumps` with default separators, compact, and with an indent
 whose depth fits, and a model cannot run on for ever. Leading and trailing whitespace of the text is only in "any".
-Nothing here is a counter or a call: each style is a few inline nodes, and indentation is emitted only after a break.
+Each style is a few inline nodes. Indentation is a counter, so what is repeated with a counter itself is a call.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from structgen.ir import EMPTY, NEVER, Lazy, Node, Star, alt, byte_set, literal, optional, seq
+from structgen.ir import EMPTY, NEVER, Node, Star, alt, byte_set, literal, optional, repeat, seq
 from structgen.schema.options import SchemaOptions
 
 
@@ -72,15 +72,7 @@ def _uniform(gap: Node, before: Node, after_colon: Node, edge: Node) -> Layout:
 
 
 def _bounded(max_indent: int) -> Node:
-    blank = byte_set(b" \t")
-    indent: Node = EMPTY
-    for _ in range(max_indent):
-        indent = optional(seq(blank, _later(indent)))
-    return alt(EMPTY, literal(" "), seq(literal("\n"), _later(indent)))
-
-
-def _later(node: Node) -> Lazy:
-    return Lazy(lambda: node)
+    return alt(EMPTY, literal(" "), seq(literal("\n"), repeat(byte_set(b" \t"), 0, max_indent)))
 
 
 def _fixed(options: SchemaOptions) -> Layout:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 from schemas import PERSON, SCHEMAS, TREE
 
@@ -91,3 +92,44 @@ def test_the_models_context_is_a_budget_too(tiny_model: Any) -> None:
     )  # fmt: skip
     assert isinstance(result.value, list)
     assert result.stats.num_prompt_tokens + result.stats.num_tokens <= model.config.max_position_embeddings
+
+
+def test_an_ending_that_is_spelled_longer_on_its_own_is_followed_anyway() -> None:
+    """`x` and then `aaaa` fit two tokens as `xa`, `aaa`; after `xa` the bound says three single ones."""
+    from structgen.decode.row import Row
+    from structgen.decode.targets import Target
+
+    tokens = [b"x", b"a", b"xa", b"aaa", b"<end>"]
+    vocab = structgen.Vocabulary.from_bytes(tokens, eos_token_ids=4)
+    row = Row([0], Target(True, str), structgen.compile_regex("xaaaa", vocab), 2, None)
+    row._matcher = _LongWinded(row._matcher)  # type: ignore[assignment]
+    row._closing = 3
+    taken = []
+    bitmask = np.zeros((1, vocab.num_words), np.int32)
+    while row.fill_mask(bitmask, 0):
+        allowed = [token for token in range(5) if bitmask[0, 0] >> token & 1]
+        taken.append(allowed[0])
+        assert row.accept(allowed[0])
+    assert taken == [2, 3]
+    assert row.finish in ("budget", "complete")
+
+
+class _LongWinded:
+    """A matcher whose bounds count a token for each byte once the text has begun."""
+
+    def __init__(self, matcher: Any) -> None:
+        self._matcher = matcher
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._matcher, name)
+
+    def closing_tokens(self, limit: int) -> int | None:
+        needed = len(self._matcher.shortest_completion()) + 1
+        return needed if needed <= limit else None
+
+    def fill_closing_bitmask(self, bitmask: Any, index: int, budget: int) -> bool:
+        bitmask[index] = 0
+        if self._matcher.is_accepting():
+            self._matcher.fill_next_token_bitmask(bitmask, index)
+            return True
+        return False

@@ -46,7 +46,7 @@ def _texts(tiny_model: Any, prompts: list[str], processor: Any, **options: Any) 
     model, tokenizer = tiny_model
     inputs = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left")
     inputs.pop("token_type_ids", None)
-    out = model.generate(**inputs, logits_processor=[processor], max_new_tokens=MAX_NEW_TOKENS, **options)
+    out = model.generate(**inputs, logits_processor=[processor], **{"max_new_tokens": MAX_NEW_TOKENS, **options})
     return tokenizer.batch_decode(out[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
 
 
@@ -159,3 +159,17 @@ def test_wrong_use_is_refused(person: Any, colours: Any) -> None:
         StructgenLogitsProcessor([])
     with pytest.raises(ValueError, match="3 rows"):
         StructgenLogitsProcessor([person, colours])(torch.zeros(3, 1, dtype=torch.long), torch.zeros(3, 400))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_texts_close_within_max_new_tokens(tiny_model: Any, vocab: structgen.Vocabulary, mode: str) -> None:
+    """Also where one token, `{`, would commit the text to more than there is room for."""
+    names = [f"a_rather_long_name_{i}" for i in range(12)]
+    long = {"type": "object", "properties": {key: {"type": "boolean"} for key in names}, "required": names}
+    schema = {"anyOf": [{"type": "array", "items": {"type": "integer"}}, long]}
+    grammar = structgen.compile_schema(schema, vocab)
+    torch.manual_seed(0)
+    for max_new_tokens in (6, 20):
+        processor = StructgenLogitsProcessor(grammar, max_new_tokens=max_new_tokens)
+        for text in _texts(tiny_model, ["Hi"], processor, max_new_tokens=max_new_tokens, **MODES[mode]):
+            assert isinstance(json.loads(text), list)

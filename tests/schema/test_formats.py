@@ -1,0 +1,37 @@
+"""Formats: a table of strings that are one and strings that are not."""
+
+from __future__ import annotations
+
+import pytest
+
+from structgen.schema.formats import format_language
+
+TABLE: dict[str, tuple[str, str]] = {
+    "date": ("2024-02-29 2000-02-29 1999-12-31", "2023-02-29 1900-02-29 2024-13-01 2024-04-31 2024-1-1 ٢024-01-01"),
+    "time": ("12:00:00Z 23:59:60Z 00:00:00.5+05:30 15:59:60-08:00", "12:00:00 24:00:00Z 12:00Z 12:60:00Z 22:59:60Z"),
+    "date-time": ("2024-02-29T12:00:00Z 1998-12-31t23:59:60z", "2023-02-29T12:00:00Z 2024-01-01T12:00:00 2024-01-01"),
+    "duration": ("P1Y2M3DT4H5M6S P4W PT0S P1DT1M", "P P1 PT P1D2H P2S P1W2D 1D P1Y2D"),
+    "email": ('a@b a.b+c@d-e.f "a@b"@c a@[127.0.0.1] a@[IPv6:::1]', "a a@ @b a..b@c .a@b a@-b a@b..c a@[1] a.@b"),
+    "hostname": ("a a.b a-b.c1 1.2", "-a a- a..b .a a. a_b é xn--x " + "a" * 64),
+    "ipv4": ("0.0.0.0 255.255.255.255", "1.2.3 256.0.0.1 01.2.3.4 1.2.3.4.5"),
+    "ipv6": (":: ::1 1::2 1:2:3:4:5:6:7:8 ::ffff:1.2.3.4 1:2::8", "1:2 ::1::2 :1 12345:: 1:2:3:4:5:6:7:8::"),
+    "uri": ("http://a/b?c#d urn:a:b mailto:a@b file:///x http://[::1]:80/", "//a /a a http://a/\\ http://[a http://a/%zz"),
+    "uri-reference": ("http://a /a a/b ?x #x //h/p", "\\ a%zz http://["),
+    "iri": ("http://é/ü", "é http://a/<"),
+    "iri-reference": ("é /ü", "é<"),
+    "uri-template": ("http://a/{b}{?c,d*}{#e:3}", "{ {a {} {a}} {a:0}"),
+    "uuid": ("123e4567-e89b-12d3-a456-426614174000", "123e4567e89b12d3a456426614174000 123e4567-e89b"),
+    "json-pointer": ("/a /a~0b~1c/ /", "a /~ /~2"),
+    "relative-json-pointer": ("0 1# 2/a/b", "/a -1 01 0## 0a"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_table(name: str) -> None:
+    language = format_language(name)
+    good, bad = TABLE[name]
+    for text in good.split(" "):
+        assert language.matches(text), text
+    for text in bad.split(" "):
+        assert not language.matches(text), text
+    assert not language.is_empty()
