@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
@@ -16,7 +16,7 @@ class Event(BaseModel):
     date: str = Field(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9])$")
     kind: Literal["concert", "talk", "workshop"]
     seats: int = Field(ge=1, le=500)
-    tags: list[str] = Field(min_length=1, max_length=3)
+    tags: list[Annotated[str, Field(max_length=12)]] = Field(min_length=1, max_length=3)
 
 
 PROMPT = "A workshop on gardening in spring."

@@ -21,7 +21,8 @@ from structgen.grammar.regex import parse_regex
 from structgen.ir import Call, Node, Rule, Text
 from structgen.masks.engine import Engine
 from structgen.schema import SchemaOptions, compile_to_ir
-#REPORT
+
+# REPORT
 from structgen.types import Limits
 from structgen.vocab import Vocabulary
 
@@ -77,13 +78,15 @@ class CompiledGrammar:
 
     `matcher()` gives the usual object; the functional form works on states that are plain ints: `start`,
     `advance(state, token)`, `mask(state)`. A state costs nothing to keep, copy or return to. It stays valid until the
-    engine starts a new generation (see `Limits`); then it raises `MatcherError`, while matchers carry over by themselves.
+    engine starts a new generation (see `Limits`); then it raises `MatcherError`, while matchers carry over themselves.
     """
 
     DEAD = 0
     TERMINATED = 1
 
-    def __init__(self, root: Node, vocab: Vocabulary, *, report: Any, limits: Limits | None = None) -> None:
+    def __init__(
+        self, root: Node, vocab: Vocabulary, *, report: SchemaReport | None, limits: Limits | None = None
+    ) -> None:
         self.root = root
         self.vocab = vocab
         self.report = report
@@ -118,14 +121,15 @@ class CompiledGrammar:
 
     def mask(self, state: int) -> npt.NDArray[np.int32]:
         """The allowed next tokens: int32[ceil(V / 32)], bit t % 32 of word t // 32 set: token t is allowed."""
-        out = np.zeros((1, self.vocab.num_words), np.uint32)
+        out: npt.NDArray[np.uint32] = np.zeros((1, self.vocab.num_words), np.uint32)
         if state > self.TERMINATED:
             engine, raw = self._raw(state)
             try:
                 engine.fill(raw, out, 0)
             except ArenaFull as full:
                 raise self._stale(full) from None
-        return out[0].view(np.int32)
+        row: npt.NDArray[np.int32] = out[0].view(np.int32)
+        return row
 
     def is_accepting(self, state: int) -> bool:
         """Whether the text may end in a state."""
@@ -183,7 +187,12 @@ _STATE_BITS = (1 << _GENERATION_SHIFT) - 1
 
 
 def compile_schema(
-    schema: Any, vocab: Vocabulary, *, options: SchemaOptions | None = None, registry: Any = None, limits: Limits | None = None
+    schema: Any,
+    vocab: Vocabulary,
+    *,
+    options: SchemaOptions | None = None,
+    registry: Any = None,
+    limits: Limits | None = None,
 ) -> CompiledGrammar:
     """Compile a JSON Schema (dict, bool, or JSON text).
 
@@ -199,7 +208,7 @@ def compile_schema(
         except ValueError as error:
             raise InvalidSchemaError(f"not JSON: {error}", pointer="") from None
     compiled = compile_to_ir(schema, options or SchemaOptions(), registry=registry)
-    return CompiledGrammar(compiled.root, vocab, report=getattr(compiled, "report", None), limits=limits)
+    return CompiledGrammar(compiled.root, vocab, report=compiled.report, limits=limits)
 
 
 def compile_regex(pattern: str, vocab: Vocabulary, *, limits: Limits | None = None) -> CompiledGrammar:

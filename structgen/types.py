@@ -11,7 +11,7 @@ from structgen.errors import StructgenError
 class Limits:
     """Bounds on what one vocabulary's engine may hold; shared by all grammars compiled for that vocabulary.
 
-    When a table is full a new generation of tables starts and matchers carry over by replaying their own bytes; a single
+    When a table is full a new generation of tables starts and matchers carry over by replaying their own bytes; one
     grammar that does not fit an empty generation raises `BudgetExceeded`. Memory is only taken as it is used.
 
     Args:

@@ -109,9 +109,9 @@ TAKE = 9  # A = next; the counter goes down by one if the result is within B and
 ZERO = 10  # A = next, if the counter is zero
 NOTE = 11  # A = next; B = a row of NOTES
 
-# A note says that an item is nearly another one, its base: every text that lives in the item lives in the base, step by
-# step, and of the texts without bytes of QUOTING the item keeps those of the base's that have at most as many code points
-# as its counter (plus SLACK).
+# A note says that an item is nearly another one, its base: every text that lives in the item lives in the base, step
+# by step, and of the texts without bytes of QUOTING the item keeps those of the base's that have at most as many code
+# points as its counter (plus SLACK).
 N_BASE = 0  # pc of the base, whose counter is zero
 N_SLACK = 1  # added to the item's counter; -1: any number of code points
 NOTE_WIDTH = 2

@@ -11,10 +11,67 @@ import numpy as np
 from numba import njit
 
 from structgen_kernels.arena import (
-    ACCEPTS, ACTIVE, ALLOWED, BIRTHS, BYTE, CALL, CALLS, CAPACITY, CLASSES, COUNT, END, EXITED, FULL, FULL_TABLE, ITEMS, JUMP,
-    KERNEL, LAZY, LAZY_PC, LOOPS, NEEDS, NET, NOTE, NUM_NEEDS, ROOT, RULES, S_ACTIVE, S_CALLS, S_EXTENDED, S_FLAGS, S_ITEMS, S_KERNEL,
-    S_NUM_ACTIVE, S_NUM_CALLS, S_NUM_PARTS, SEEN, SELF, SET, SPLIT, STAMP, STATE_TABLE, STATE_WIDTH, STATES, SWITCH, SWITCHED,
-    TAKE, TOKEN_DATA, TOKEN_START, TOP, TRANS, WORK, ZERO, helper, i32, i32x2, i32x3, i32x4, i32xn, i64, u8, u64x4,
+    ACCEPTS,
+    ACTIVE,
+    ALLOWED,
+    BIRTHS,
+    BYTE,
+    CALL,
+    CALLS,
+    CAPACITY,
+    CLASSES,
+    COUNT,
+    END,
+    EXITED,
+    FULL,
+    FULL_TABLE,
+    ITEMS,
+    JUMP,
+    KERNEL,
+    LAZY,
+    LAZY_PC,
+    LOOPS,
+    NEEDS,
+    NET,
+    NOTE,
+    NUM_NEEDS,
+    ROOT,
+    RULES,
+    S_ACTIVE,
+    S_CALLS,
+    S_EXTENDED,
+    S_FLAGS,
+    S_ITEMS,
+    S_KERNEL,
+    S_NUM_ACTIVE,
+    S_NUM_CALLS,
+    S_NUM_PARTS,
+    SEEN,
+    SELF,
+    SET,
+    SPLIT,
+    STAMP,
+    STATE_TABLE,
+    STATE_WIDTH,
+    STATES,
+    SWITCH,
+    SWITCHED,
+    TAKE,
+    TOKEN_DATA,
+    TOKEN_START,
+    TOP,
+    TRANS,
+    WORK,
+    ZERO,
+    helper,
+    i32,
+    i32x2,
+    i32x3,
+    i32x4,
+    i32xn,
+    i64,
+    u8,
+    u64x4,
 )  # fmt: skip
 
 INSERTION_LIMIT = 24  # kernels up to this size are sorted by insertion, larger ones by heap
@@ -90,7 +147,7 @@ def _birth(h, s, num_kernel):
         pc, origin, arg = work[i, 0], work[i, 1], work[i, 2]
         i += 1
         op, a, b = net[pc, 0], net[pc, 1], net[pc, 2]
-        if op == BYTE or op == SWITCHED:
+        if op in (BYTE, SWITCHED):
             if num_active >= h[CAPACITY + ACTIVE]:
                 return full(h, ACTIVE)
             active[num_active, 0] = pc
@@ -105,7 +162,7 @@ def _birth(h, s, num_kernel):
             n = _push(h, a, origin, arg, n)
             if n >= 0:
                 n = _push(h, b, origin, arg, n)
-        elif op == JUMP or op == NOTE:
+        elif op in (JUMP, NOTE):
             n = _push(h, a, origin, arg, n)
         elif op == CALL:
             if num_calls >= h[CAPACITY + CALLS]:

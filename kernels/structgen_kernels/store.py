@@ -18,14 +18,102 @@ import numpy as np
 from numba import njit
 
 from structgen_kernels.arena import (
-    ACCEPTS, ALLOWED, ARG_CAP, BELOW, BUDGET, CALL, CAPACITY, CLASSES, CLOCK, COUNT, CURSORS, ENTRIES, ENTRY_TABLE,
-    ENTRY_WIDTH, EVICTED, EXITED, EXITS, EXIT_LISTS, E_ARG, E_BASE, E_EXIT, E_KIND, E_PC, E_ROW, E_START, E_TOKENS,
-    E_TRIE, FIRST_BYTE, FRAMES, FULL, ITEMS, JUMP, KERNEL, LAZY, LONGEST_TOKEN, LAZY_PC, LOOPS, NARROW, NET, NODES,
-    NODE_TOKENS, NOTE, NOTES, NOTE_WIDTH, N_BASE, N_SLACK, PAIRS, PARTS, PENDING, POOL, QUOTING, RANGES, ROOT,
-    ROOTS, ROWS, ROW_OWNER, RULES, SAME, SHORT, STACK, STATES, STATE_WIDTH, STEPS_LEFT, S_EXTENDED, S_FLAGS, S_ITEMS,
-    S_KERNEL, S_NUM_PARTS, S_PARTS, TOP, TRANS, TRIES, TRIE_TABLE, TRIE_WIDTH, T_DEPTH, T_END, T_EXITS, T_FIRST,
-    T_NUM_EXITS, T_PARENT, UNBUILT, VISITED, VOCABULARY, WALK_ENTRY, WALK_EXITS, WALK_NODE, WALK_RANGES, WIDE,
-    WIDE_KIND, WORDS, bit_rows, helper, i32, i32x2, i32x3, i32x4, i32xn, u64x4,
+    ACCEPTS,
+    ALLOWED,
+    ARG_CAP,
+    BELOW,
+    BUDGET,
+    CALL,
+    CAPACITY,
+    CLASSES,
+    CLOCK,
+    COUNT,
+    CURSORS,
+    E_ARG,
+    E_BASE,
+    E_EXIT,
+    E_KIND,
+    E_PC,
+    E_ROW,
+    E_START,
+    E_TOKENS,
+    E_TRIE,
+    ENTRIES,
+    ENTRY_TABLE,
+    ENTRY_WIDTH,
+    EVICTED,
+    EXIT_LISTS,
+    EXITED,
+    EXITS,
+    FIRST_BYTE,
+    FRAMES,
+    ITEMS,
+    JUMP,
+    KERNEL,
+    LAZY,
+    LONGEST_TOKEN,
+    LOOPS,
+    N_BASE,
+    N_SLACK,
+    NARROW,
+    NET,
+    NODE_TOKENS,
+    NODES,
+    NOTE,
+    NOTE_WIDTH,
+    NOTES,
+    PAIRS,
+    PARTS,
+    PENDING,
+    POOL,
+    QUOTING,
+    RANGES,
+    ROOT,
+    ROOTS,
+    ROW_OWNER,
+    ROWS,
+    RULES,
+    S_EXTENDED,
+    S_FLAGS,
+    S_ITEMS,
+    S_KERNEL,
+    S_NUM_PARTS,
+    S_PARTS,
+    SAME,
+    SHORT,
+    STACK,
+    STATE_WIDTH,
+    STATES,
+    STEPS_LEFT,
+    T_DEPTH,
+    T_END,
+    T_EXITS,
+    T_FIRST,
+    T_NUM_EXITS,
+    T_PARENT,
+    TOP,
+    TRANS,
+    TRIE_TABLE,
+    TRIE_WIDTH,
+    TRIES,
+    UNBUILT,
+    VISITED,
+    VOCABULARY,
+    WALK_ENTRY,
+    WALK_EXITS,
+    WALK_NODE,
+    WALK_RANGES,
+    WIDE,
+    WIDE_KIND,
+    WORDS,
+    bit_rows,
+    helper,
+    i32,
+    i32x2,
+    i32x3,
+    i32x4,
+    i32xn,
+    u64x4,
 )  # fmt: skip
 from structgen_kernels.machine import full, goto, intern, step
 
@@ -54,7 +142,7 @@ def _walk(h, trie, start):
     stack, exits, ranges, roots = i32(h, STACK), i32(h, EXITS), i32x2(h, RANGES), i32(h, ROOTS)
     base, end = tries[trie, T_DEPTH], np.int64(tries[trie, T_END])
     i, num_exits, num_ranges = h[WALK_NODE], h[WALK_EXITS], h[WALK_RANGES]
-    first_byte, begun = h[FIRST_BYTE], i
+    first_byte = h[FIRST_BYTE]
     max_exits = h[CAPACITY + EXITS] - h[EXIT_LISTS]
     by_first_byte = trie == VOCABULARY
     stack[0] = start
@@ -339,14 +427,12 @@ def _agree(h, s, t):
         return False
     net, rules = i32xn(h, NET, 5), i32x3(h, RULES)
     i, j = states[s, S_ITEMS], states[t, S_ITEMS]
-    pc, arg = items[i, 0], items[i, 2]
+    pc = items[i, 0]
     while net[pc, 0] == JUMP:
         pc = net[pc, 1]
     if net[pc, 0] == CALL and items[j, 1] == TOP and rules[net[pc, 1], 0] == items[j, 0] and net[pc, 3] == items[j, 2]:
         return True  # s is about to call the very rule that t is in, at the very place
-    if items[i, 0] == items[j, 0] and items[i, 2] == items[j, 2]:
-        return True  # the same place of the same rule
-    return False
+    return items[i, 0] == items[j, 0] and items[i, 2] == items[j, 2]  # the same place of the same rule
 
 
 @helper("boolean(int64[::1], int64)")
@@ -374,7 +460,9 @@ def _removed(h, start, base_start):
     stack[0, 0] = start
     stack[0, 1] = base_start
     for first in range(256):
-        if roots[first] < 0 or (allowed[base_start, first >> 6] >> np.uint64(first & 63)) & np.uint64(1) == np.uint64(0):
+        if roots[first] < 0 or (allowed[base_start, first >> 6] >> np.uint64(first & 63)) & np.uint64(1) == np.uint64(
+            0
+        ):
             continue
         i = np.int64(roots[first])
         end = np.int64(nodes[i, 1])
@@ -658,4 +746,3 @@ def fill_mask(h, s, out, index, ends):
         for z in range(ends.shape[0]):
             out[index, ends[z] >> 5] |= np.uint32(1) << np.uint32(ends[z] & 31)
     return 0
-

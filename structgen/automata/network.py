@@ -1,7 +1,7 @@
 """The byte network: IR nodes become instructions in an arena, each when a parser first reaches it.
 
-Emission is by continuation: `emit(node, next)` returns the pc at which the node starts, given the pc that follows it, so
-a grammar is a graph whose shared parts are shared pcs. `Lazy` nodes, rules and text states start as LAZY instructions;
+Emission is by continuation: `emit(node, next)` returns the pc at which the node starts, given the pc that follows it,
+so a grammar is a graph whose shared parts are shared pcs. `Lazy` nodes, rules and text states start as LAZY instructions;
 a kernel that meets one asks for it, `expand` emits it and turns the instruction into a jump.
 
 It knows nothing of tokens, states or masks.
@@ -13,12 +13,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from structgen_kernels import arena as k
-from structgen_kernels.arena import Arena
 
 from structgen.automata import text
 from structgen.errors import GrammarTooComplex
 from structgen.ir import Alt, Bytes, Call, Choice, Lazy, Literal, Node, Repeat, Rule, Seq, Star, Text
+from structgen_kernels import arena as k
+from structgen_kernels.arena import Arena
 
 _WIDTH = 5
 _FAIL_PC = 0
@@ -151,7 +151,7 @@ class Network:
         return bool(self._net[pc, 0] == k.END)
 
     def entrance(self, start: int, into: int | None = None, *, rooted: bool = False) -> int:
-        """A way to call a rule: it starts at pc `start`, and `into` (default: itself) is what is complete at its end."""
+        """A way to call a rule: it starts at pc `start`, and `into` (by default itself) is complete at its end."""
         index = int(self._header[k.COUNT + k.RULES])
         if index >= self._header[k.CAPACITY + k.RULES]:
             raise ArenaFull(k.RULES)
@@ -265,7 +265,7 @@ class Network:
         return after
 
     def _seq(self, node: Seq, after: int, rule: int) -> int:
-        following: Node | None = None
+        following: Literal | None = None  # read already, but part of what ends a text
         for part in reversed(node.parts):
             if isinstance(part, Text) and isinstance(following, Literal):
                 after = text.emit_text(self, part.language, part.encoding, after, rule, end=following.data)
@@ -331,7 +331,9 @@ class Network:
         branches = sorted(node.branches, key=lambda branch: branch[0])
         put_off = len(branches) > _EAGER_BRANCHES
         targets = [
-            self.lazy(self.emit, then, after, rule, rule=rule) if put_off and not _cheap(then) else self.emit(then, after, rule)
+            self.lazy(self.emit, then, after, rule, rule=rule)
+            if put_off and not _cheap(then)
+            else self.emit(then, after, rule)
             for _, then in branches
         ]
         return self._trie([data for data, _ in branches], targets, 0, len(branches), 0, rule)

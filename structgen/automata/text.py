@@ -1,12 +1,12 @@
 """Texts over code points as bytes: UTF-8 and JSON string spellings of a regular language.
 
 A state of the language's automaton becomes an instruction that is expanded when reached. Its edges are *pieces*
-(low, high, target pc): a piecewise constant function over code points. UTF-8 and the four hex digits of a JSON escape are
-then both radix expansions of that function, built top down with equal slices shared, so the result is deterministic
+(low, high, target pc): a piecewise constant function over code points. UTF-8 and the four hex digits of a JSON escape
+are then both radix expansions of that function, built top down with equal slices shared, so the result is deterministic
 and small (a run of blocks with one target is one node, however long).
 
-Texts that a literal ends (the closing quote) come, sooner or later, to a place where all that is left is C{0,n} and that
-literal. This *tail* is a rule shared by all texts of a network, and with it its rows of the mask store.
+Texts that a literal ends (the closing quote) come, sooner or later, to a place where all that is left is C{0,n} and
+that literal. This *tail* is a rule shared by all texts of a network, and with it its rows of the mask store.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
-from structgen_kernels import arena as k
-
 from structgen.automata.charset import ANY, CharSet
 from structgen.automata.regular_nodes import Kind, Language
+from structgen_kernels import arena as k
 
 if TYPE_CHECKING:
     from structgen.automata.network import Network
@@ -102,7 +101,11 @@ class _Ended:
         charset, low, high = language.args
         if low == 0:
             return self._call(charset, high)
-        return self.state(language) if low == 1 else self.net.shared((language, self.after), self._counted, charset, low, high)
+        return (
+            self.state(language)
+            if low == 1
+            else self.net.shared((language, self.after), self._counted, charset, low, high)
+        )
 
     def _counted(self, charset: CharSet, low: int, high: int | None) -> int:
         net, rule = self.net, self.rule
@@ -204,7 +207,11 @@ def emit_pieces(
     if encoding == "json" or (encoding != "utf-8" and any(_escapes(low, high) for low, high, _ in pieces)):
         masks[net.lazy(_escape, net, pieces, encoding, rule, rule=rule)] = 1 << 0x5C
     high_pieces = _clip(pieces, 0x80, 0x10FFFF)
-    leads = net.shared(("leads", high_pieces, after), _emit_leads, net, high_pieces, tails, after, rule) if high_pieces else 0
+    leads = (
+        net.shared(("leads", high_pieces, after), _emit_leads, net, high_pieces, tails, after, rule)
+        if high_pieces
+        else 0
+    )
     return net.split(net.switch(masks, rule=rule), leads, rule=rule)
 
 
@@ -220,7 +227,9 @@ def _emit_leads(net: Network, pieces: Pieces, tails: Mapping[int, Tail], after: 
     masks: dict[int, int] = {}
     for byte, part in _lead_parts(pieces):
         tail = tails.get(part[0][2])
-        entrance = tail.entrances.get((byte, _code_points(part))) if tail and len({t for _, _, t in part}) == 1 else None
+        entrance = (
+            tail.entrances.get((byte, _code_points(part))) if tail and len({t for _, _, t in part}) == 1 else None
+        )
         if entrance is not None:
             pc = net.call_once(entrance, after, rule=rule)
         else:
@@ -267,7 +276,7 @@ def _clip(pieces: Pieces, low: int, high: int) -> Pieces:
 
 
 def _runs(pieces: Pieces, base: int, size: int) -> list[tuple[int, int, Pieces]]:
-    """Cut sorted pieces at multiples of size from base: runs of equal blocks (first, last, pieces relative to a block)."""
+    """Cut sorted pieces at multiples of size from base: runs of equal blocks (first, last, pieces in a block)."""
     out: list[tuple[int, int, list[tuple[int, int, int]]]] = []
     for low, high, target in pieces:
         low, high = low - base, high - base

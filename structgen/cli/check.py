@@ -10,7 +10,7 @@ import typer
 from structgen.cli.exits import FAILED, reports_errors
 from structgen.cli.inputs import JsonOption, SchemaArgument, byte_vocabulary, read_schema, read_text
 from structgen.cli.output import print_json, progress, show_byte_set
-from structgen.cli.walk import allowed_bytes, first_rejected
+from structgen.cli.walk import first_rejected
 from structgen.errors import InvalidSchemaError
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _verdict(document: Any, grammar: CompiledGrammar, name: str) -> dict[str, An
     verdict |= {"valid": not errors, "generable": rejected is None and matcher.is_accepting()}
     if rejected is not None:
         matcher.accept_bytes(data[:rejected])
-        verdict |= {"byte_offset": rejected, "expected": show_byte_set(allowed_bytes(matcher))}
+        verdict |= {"byte_offset": rejected, "expected": show_byte_set(matcher.allowed_bytes())}
     return verdict
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from structgen.cli.exits import FAILED, reports_errors
 from structgen.cli.inputs import SCHEMA_HELP, JsonOption, TokenizerOption, read_schema, read_vocabulary
 from structgen.cli.output import out, print_json, progress, show_byte_set, show_bytes
-from structgen.cli.walk import allowed_bytes, first_rejected
+from structgen.cli.walk import first_rejected
 
 if TYPE_CHECKING:
     from structgen.matcher import Matcher
@@ -62,7 +62,7 @@ def explain(
 
 def _show_next(matcher: Matcher, vocab: Vocabulary, prefix: str, *, as_json: bool) -> None:
     token_ids = allowed_tokens(matcher, vocab)
-    following = show_byte_set(allowed_bytes(matcher))
+    following = show_byte_set(matcher.allowed_bytes())
     if as_json:
         document = {
             "prefix": prefix,
@@ -101,7 +101,7 @@ def _show_token(matcher: Matcher, vocab: Vocabulary, token_id: int, *, as_json: 
     elif not allowed:
         ends = token_id in vocab.eos_token_ids
         document["reason"] = "the text may not end here" if ends else "special tokens and padding are never text"
-        document["expected"] = show_byte_set(allowed_bytes(matcher))
+        document["expected"] = show_byte_set(matcher.allowed_bytes())
     if as_json:
         print_json(document)
     elif allowed:
@@ -116,7 +116,7 @@ def _show_token(matcher: Matcher, vocab: Vocabulary, token_id: int, *, as_json: 
 
 def _death(matcher: Matcher, data: bytes, rejected: int) -> dict[str, Any]:
     """Where `data` dies, and what was expected there. The matcher stands before the rejected byte."""
-    expected = show_byte_set(allowed_bytes(matcher))
+    expected = show_byte_set(matcher.allowed_bytes())
     if matcher.is_accepting():
         expected = f"{expected}, or the end" if expected != "nothing" else "the end"
     return {"byte_offset": rejected, "byte": show_byte_set([data[rejected]]), "expected": expected}

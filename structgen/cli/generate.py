@@ -45,17 +45,16 @@ def generate(
         "top_p": top_p,
         "seed": seed,
         "chat": chat,
-        "return_result": True,
     }
     with progress("loading"):
         from structgen.decode.generate import generate as run
     text = sys.stdin.read() if prompt == "-" else prompt
     if stream:
-        for result in run(text, stream=True, **request):
-            print_json(_described(result) if as_json else result.value)
+        for growing in run(text, stream=True, return_result=as_json, **request):
+            print_json(_described(growing) if as_json else growing)
         return
     with progress("generating"):
-        result = run(text, **request)
+        result = run(text, return_result=True, **request)
     if as_json:
         print_json(_described(result))
     elif regex is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -44,7 +44,7 @@ def show_bytes(data: bytes) -> str:
         return repr(data)
 
 
-def show_byte_set(values: list[int]) -> str:
+def show_byte_set(values: Iterable[int]) -> str:
     """A set of bytes as ranges: `"0"-"9", "}"`."""
     runs: list[tuple[int, int]] = []
     for value in sorted(values):

@@ -8,11 +8,6 @@ if TYPE_CHECKING:
     from structgen.matcher import Matcher
 
 
-def allowed_bytes(matcher: Matcher) -> list[int]:
-    """The bytes that may come next. The matcher stays where it is."""
-    return [byte for byte in range(256) if matcher.fork().accept_bytes(bytes([byte]))]
-
-
 def first_rejected(matcher: Matcher, data: bytes) -> int | None:
     """Index of the first byte that the matcher does not take, None if it takes all; it stands before that byte then."""
     for i in range(len(data)):

@@ -52,8 +52,8 @@ class LoadedModel:
     def few_threads(self) -> Iterator[None]:
         """One thread while the embedded model runs; what the caller has set for any other.
 
-        Its matrices are small. On a busy machine with two cores, two threads that wait for each other took 180 to 260 ms
-        a forward pass, one took 11.
+        Its matrices are small. On a busy machine with two cores, two threads that wait for each other took 180 to 260
+        ms a forward pass, one took 11.
         """
         if not self.is_embedded:
             yield

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal as OneOf, TypeAlias, Union
+from typing import TYPE_CHECKING, TypeAlias, Union
+from typing import Literal as OneOf
 
 if TYPE_CHECKING:
     from structgen.automata.regular import Language

@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from structgen_kernels import arena as k
-from structgen_kernels import machine, store
-from structgen_kernels.arena import Arena
 
 from structgen.automata.network import ArenaFull, Network
 from structgen.errors import BudgetExceeded
 from structgen.ir import Node
 from structgen.types import Limits
 from structgen.vocab import Vocabulary
+from structgen_kernels import arena as k
+from structgen_kernels import machine, store
+from structgen_kernels.arena import Arena
 
 WIDE_TOKENS = 512  # an entry with fewer tokens is a list of ids, 4 bytes each; with more it is a bit row
 LENGTH_ROWS = 1024  # rows of SHORT at most

@@ -1,7 +1,7 @@
 """The matcher: one text in the making under one compiled grammar.
 
-Its whole state is an int of the engine; a fork copies that int and the history, a rollback pops it. A failed call leaves
-the matcher as it was.
+Its whole state is an int of the engine; a fork copies that int and the history, a rollback pops it. A failed call
+leaves the matcher as it was.
 """
 
 from __future__ import annotations

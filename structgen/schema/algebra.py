@@ -206,9 +206,11 @@ def meet_objects(left: ObjectForm, right: ObjectForm) -> ObjectForm | None:
 
 
 def settled(form: ObjectForm) -> ObjectForm | None:
-    """The form without the demands that are plainly met; None if one plainly cannot be."""
-    open_demands = []
-    for demand in form.demands:
+    """The form without the demands that are plainly met or leave no choice; None if one plainly cannot be met."""
+    pending = list(form.demands)
+    kept: list[Demand] = []
+    while pending:
+        demand = pending.pop(0)
         members = tuple((name, term) for name, term in demand.named if both(form.value(name), term) != NEVER)
         if any(form.named.get(name) == NEVER for name in demand.absent):
             continue
@@ -218,8 +220,26 @@ def settled(form: ObjectForm) -> ObjectForm | None:
         demand = replace(demand, named=members, absent=absent)
         if demand == Demand():
             return None
-        open_demands.append(demand)
-    return replace(form, demands=tuple(open_demands))
+        forced = _forced(form, demand)
+        if forced is None:
+            kept.append(demand)
+        else:
+            form = forced
+            pending, kept = [*kept, *pending], []
+    return replace(form, demands=tuple(kept))
+
+
+def _forced(form: ObjectForm, demand: Demand) -> ObjectForm | None:
+    """The form with the one thing that the demand asks for; None if it leaves a choice."""
+    if demand.classes or demand.below is not None or demand.above is not None:
+        return None
+    if len(demand.absent) == 1 and not demand.named:
+        return replace(form, named={**form.named, demand.absent[0]: NEVER})
+    if len(demand.named) == 1 and not demand.absent:
+        name, term = demand.named[0]
+        named = {**form.named, name: both(form.value(name), term)}
+        return replace(form, named=named, required=form.required | {name})
+    return None
 
 
 def joined(forms: tuple[ObjectForm, ...]) -> tuple[ObjectForm, ...]:

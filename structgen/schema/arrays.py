@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from structgen.ir import NEVER as NO_NODE
 from structgen.ir import Call, Lazy, Node, Rule, Star, alt, literal, repeat, seq
-from structgen.schema.forms import ArrayForm
+from structgen.schema.forms import ArrayForm, Term
 from structgen.schema.items import Items, State
 from structgen.schema.whitespace import bracketed
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from structgen.schema.lower import Lowering
 
 
-def array_node(form: ArrayForm, lowering: Lowering, depth: int) -> Node:
+def array_node(form: ArrayForm, lowering: Lowering, term: Term, depth: int) -> Node:
     """The node of a form that some array satisfies."""
     if form.contains:
-        return _ItemsNode(form, lowering, depth).node()
+        return _ItemsNode(form, lowering, term, depth).node()
     layout = lowering.layout
     satisfiable = lowering.satisfiable
     inner = lowering.deeper(depth)
@@ -54,9 +54,10 @@ def array_node(form: ArrayForm, lowering: Lowering, depth: int) -> Node:
 class _ItemsNode:
     """An array form with `contains` on its way to IR: one `Lazy` for each state of its automaton."""
 
-    def __init__(self, form: ArrayForm, lowering: Lowering, depth: int) -> None:
+    def __init__(self, form: ArrayForm, lowering: Lowering, term: Term, depth: int) -> None:
         self.items = Items(form, lowering.satisfiable, lowering.expander.schemas.negate)
         self.lowering = lowering
+        self.term = term
         self.depth = depth
         self._nodes: dict[State, Lazy] = {}
 
@@ -74,8 +75,12 @@ class _ItemsNode:
     def _after(self, state: State) -> Node:
         node = self._nodes.get(state)
         if node is None:
-            node = self._nodes[state] = Lazy(lambda: self._build(state))
+            node = self._nodes[state] = Lazy(lambda: self._located(state))
         return node
+
+    def _located(self, state: State) -> Node:
+        with self.lowering.located(self.term):
+            return self._build(state)
 
     def _build(self, state: State) -> Node:
         layout, inner = self.lowering.layout, self.lowering.deeper(self.depth)

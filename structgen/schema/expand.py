@@ -121,7 +121,7 @@ class Expander:
             if met.num_forms * shape.num_forms > 16 * self.schemas.options.max_forms:
                 met, shape = self._pruned(met), self._pruned(shape)
                 self.schemas.check_size(met.num_forms * shape.num_forms // 16, atom)
-            self.spend(met.num_forms * shape.num_forms)
+            self.spend(_effort(met, shape))
             met = meet(met, shape)
             if met.num_forms > _PRUNE_ABOVE:
                 met = self._pruned(met)
@@ -147,6 +147,15 @@ class Expander:
         """The complement."""
         return complement(shape, self.schemas, atom)
 
+    def is_values(self, term: Term) -> bool:
+        """Whether the term is one schema that lists its values."""
+        schema = self._atom(term).schema
+        return "const" in schema or "enum" in schema
+
+    def fresh(self) -> None:
+        """Start counting work anew: the limit is for one piece of it, not for the life of a grammar."""
+        self._steps = 0
+
     def overlap(self, left: Shape, right: Shape) -> bool:
         """Whether a value may be in both shapes; yes where that does not show at once."""
         self.spend(max(1, left.num_forms * right.num_forms))
@@ -170,7 +179,7 @@ class Expander:
         return self.schemas.atoms[term[0] >> 1]
 
     def _conjunction(self, term: Term) -> Shape:
-        return self.met((self.shape((literal,)) for literal in term), self._atom(term))
+        return self.met((self.shape(term[:-1]), self.shape(term[-1:])), self._atom(term))
 
     def _literal(self, literal: int) -> Shape:
         atom = self.schemas.atoms[literal >> 1]
@@ -299,12 +308,39 @@ def any_of(expander: Expander, place: Place) -> Shape:
 def one_of(expander: Expander, place: Place) -> Shape:
     """What exactly one branch allows: each branch without the others it overlaps with."""
     branches = list(_branches(expander, place, "oneOf"))
+    marks = [_discriminators(expander, branch) for branch in branches]
     alone = list(branches)
     for (here, left), (there, right) in combinations(enumerate(branches), 2):
-        if expander.overlap(left, right):
+        told_apart = any(
+            name in marks[there] and values.isdisjoint(marks[there][name]) for name, values in marks[here].items()
+        )
+        if not told_apart and expander.overlap(left, right):
             alone[here] = expander.met((alone[here], expander.opposite(right, place.atom)), place.atom)
             alone[there] = expander.met((alone[there], expander.opposite(left, place.atom)), place.atom)
     return expander.united(alone, place.atom)
+
+
+def _discriminators(expander: Expander, shape: Shape) -> dict[str, frozenset[str]]:
+    """For an object form alone: the required keys whose values are a few known strings, with these."""
+    if len(shape.objects) != 1 or shape.num_forms > 1 or shape.null or shape.booleans:
+        return {}
+    form = shape.objects[0]
+    found = {}
+    for name in form.required:
+        term = form.named[name]
+        if len(term) == 1 and not term[0] & 1 and expander.is_values(term):
+            value = expander.shape(term)
+            strings = value.strings[0].values if len(value.strings) == 1 == value.num_forms else None
+            if strings is not None and not value.null and not value.booleans:
+                found[name] = frozenset(strings)
+    return found
+
+
+def _effort(left: Shape, right: Shape) -> int:
+    """What intersecting two shapes costs, in steps."""
+    pairs = len(left.objects) * len(right.objects)
+    sizes = [len(form.named) + 4 * len(form.demands) for shape in (left, right) for form in shape.objects]
+    return left.num_forms * right.num_forms + pairs * max(sizes, default=0) // 16
 
 
 def not_(expander: Expander, place: Place) -> Shape:

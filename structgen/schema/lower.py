@@ -18,7 +18,7 @@ from structgen.schema.arrays import array_node
 from structgen.schema.expand import Expander
 from structgen.schema.forms import ANY, EVERYTHING, NumberForm, Shape, Term, both
 from structgen.schema.numbers import NumberTooComplex, number_language
-from structgen.schema.objects import object_node
+from structgen.schema.objects import members_of, object_node
 from structgen.schema.options import SchemaOptions
 from structgen.schema.reach import TooManyStates
 from structgen.schema.satisfiable import Satisfiability
@@ -92,24 +92,33 @@ class Lowering:
         if shape.null:
             parts.append(literal("null"))
         parts.extend(literal("true" if flag else "false") for flag in shape.booleans)
-        with self._located(term):
+        with self.located(term):
             if shape.numbers:
                 parts.append(numbers_node(shape.numbers, self.options))
             if shape.strings:
                 parts.append(strings_node(shape.strings, self.options))
-            parts.extend(array_node(form, self, depth) for form in shape.arrays if self.satisfiability.array(form))
-            parts.extend(object_node(form, self, depth) for form in shape.objects if self.satisfiability.object(form))
+            parts.extend(
+                array_node(form, self, term, depth) for form in shape.arrays if self.satisfiability.array(form)
+            )
+            parts.extend(
+                object_node(form, self, term, depth) for form in shape.objects if self.satisfiability.object(form)
+            )
         return alt(*parts)
 
     def check(self, shape: Shape, term: Term) -> None:
         """Build what of a shape may turn out to be too complex."""
-        with self._located(term):
+        with self.located(term):
             for form in shape.numbers:
                 number_language(form, self.options.integer_fractions, self.options.negative_zero)
+            for demanding in shape.objects:
+                if demanding.demands and self.satisfiability.object(demanding):
+                    members = members_of(demanding, self)
+                    list(members.named_moves(members.start))
 
     @contextmanager
-    def _located(self, term: Term) -> Iterator[None]:
-        """Whatever is too complex in here is so at the place of this term."""
+    def located(self, term: Term) -> Iterator[None]:
+        """A piece of work of its own; whatever is too complex in it is so at the place of this term."""
+        self.expander.fresh()
         try:
             yield
         except (LanguageTooComplex, NumberTooComplex, TooManyStates) as error:

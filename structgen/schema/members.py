@@ -10,7 +10,7 @@ Known gap: an additional key may be written twice; only declared ones are rememb
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, product
 from math import prod
@@ -56,6 +56,7 @@ class Members:
         for index in range(len(self.names) - 1, -1, -1):
             self.required_from[index] = self.required_from[index + 1] + self.required[index]
         self._absent = self._absent_indices()
+        self._chances = [self._chances_of(number) for number in range(len(form.demands))]
         owed = tuple(number for number, absent in enumerate(self._absent) if -1 not in absent)
         self.start: State = (0, 0, owed)
         self.count_cap = self._count_cap()
@@ -70,6 +71,14 @@ class Members:
             return []
         index_of = {name: index for index, name in enumerate(self.names)}
         return [frozenset(index_of.get(name, -1) for name in demand.absent) for demand in self.form.demands]
+
+    def _chances_of(self, number: int) -> frozenset[int] | None:
+        """The declared keys that decide whether the demand is met; None where more than these do."""
+        demand = self.form.demands[number]
+        if demand.classes or demand.below is not None or demand.above is not None:
+            return None
+        wanted = {name for name, _ in demand.named}
+        return self._absent[number] | {index for index, name in enumerate(self.names) if name in wanted}
 
     def _count_cap(self) -> int:
         form = self.form
@@ -135,13 +144,24 @@ class Members:
 
     def _fits(self, state: State) -> bool:
         """Whether the counts and what is required still leave a way."""
-        position, count, _ = state
+        position, count, owed = state
+        if any(self._hopeless(number, position) for number in owed):
+            return False
         if not self.count_cap:
             return True
         if self.form.max is not None and count + self._required_left(position) > self.form.max:
             return False
         missing = self.form.min - count - self._names_left(position)
         return missing <= 0 or missing <= self.capacity
+
+    def _hopeless(self, number: int, position: int) -> bool:
+        """Whether nothing that may still come can meet the demand."""
+        chances = self._chances[number]
+        if chances is None:
+            return False
+        if self.any_order:
+            return not any(not position >> index & 1 for index in chances)
+        return not any(index >= position for index in chances)
 
     def _met_at_end(self, number: int, position: int, count: int) -> bool:
         demand = self.form.demands[number]
@@ -177,7 +197,8 @@ class Members:
             if not left:
                 yield Move(name, term, (behind, following, left))
             else:
-                for value, _, unmet in self._claimed(term, left, self._named_claims(name, term)):
+                due = {number for number in left if self._hopeless(number, behind)}
+                for value, _, unmet in self._claimed(term, left, self._named_claims(name, term), due):
                     yield Move(name, value, (behind, following, unmet))
             if self.required[index] and not self.any_order:
                 return
@@ -220,15 +241,21 @@ class Members:
         return both(term, extra) == term or not self.terms.maybe(both(term, self.terms.schemas.negate(extra)))
 
     def _claimed(
-        self, term: Term, owed: Owed, claims: Mapping[int, Sequence[Claim]]
+        self, term: Term, owed: Owed, claims: Mapping[int, Sequence[Claim]], due: Container[int] = ()
     ) -> Iterator[tuple[Term, list[Language], Owed]]:
-        """The choices of claims that some value can live up to: its term, languages of the key, and what stays owed."""
+        """The choices of claims that some value can live up to: its term, languages of the key, and what stays owed.
+
+        Demands that are `due` are met now or never.
+        """
         options: list[list[tuple[int, Claim | None]]] = []
         for number in owed:
             ways = claims.get(number)
             if ways:
                 met_anyway = ways == [(ANY, None)]
-                options.append([(number, way) for way in ways] + ([] if met_anyway else [(number, None)]))
+                may_wait = not met_anyway and number not in due
+                options.append([(number, way) for way in ways] + ([(number, None)] if may_wait else []))
+            elif number in due:
+                return
         num_choices = prod(map(len, options))
         if num_choices > _MAX_CLAIMS:
             raise TooManyStates(f"one property can meet more than {_MAX_CLAIMS} combinations of demands")

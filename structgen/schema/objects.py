@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from structgen.automata.regular import Language, string
 from structgen.ir import NEVER as NO_NODE
 from structgen.ir import Call, Lazy, Node, Rule, Star, Text, alt, choice, literal, repeat, seq
-from structgen.schema.forms import ObjectForm
+from structgen.schema.forms import ObjectForm, Term
 from structgen.schema.members import Members, Move, State
 from structgen.schema.strings import spelled, string_rule
 from structgen.schema.whitespace import bracketed
@@ -27,12 +27,11 @@ _BLOCK = 64  # Declared keys that are offered together; the later ones are reach
 class ObjectNode:
     """One object form on its way to IR: the text of the moves."""
 
-    def __init__(self, form: ObjectForm, lowering: Lowering, depth: int) -> None:
-        self.members = Members(
-            form, lowering.satisfiable, lowering.expander, any_order=lowering.options.property_order == "any"
-        )
+    def __init__(self, form: ObjectForm, lowering: Lowering, term: Term, depth: int) -> None:
+        self.members = members_of(form, lowering)
         self.lowering = lowering
         self.layout = lowering.layout
+        self.term = term
         self.depth = depth
         self._nodes: dict[tuple[str, State], Lazy] = {}
 
@@ -57,8 +56,12 @@ class ObjectNode:
     def _lazily(self, kind: str, state: State, build: Callable[[State], Node]) -> Node:
         node = self._nodes.get((kind, state))
         if node is None:
-            node = self._nodes[kind, state] = Lazy(lambda: build(state))
+            node = self._nodes[kind, state] = Lazy(lambda: self._located(build, state))
         return node
+
+    def _located(self, build: Callable[[State], Node], state: State) -> Node:
+        with self.lowering.located(self.term):
+            return build(state)
 
     def _build_keys(self, state: State) -> Node:
         members = self.members
@@ -125,6 +128,12 @@ class ObjectNode:
         return self.lowering.value(move.term, self.lowering.deeper(self.depth))
 
 
-def object_node(form: ObjectForm, lowering: Lowering, depth: int) -> Node:
+def object_node(form: ObjectForm, lowering: Lowering, term: Term, depth: int) -> Node:
     """The node of a form that some object satisfies."""
-    return ObjectNode(form, lowering, depth).node()
+    return ObjectNode(form, lowering, term, depth).node()
+
+
+def members_of(form: ObjectForm, lowering: Lowering) -> Members:
+    """The automaton of a form, in the order that the options ask for."""
+    any_order = lowering.options.property_order == "any"
+    return Members(form, lowering.satisfiable, lowering.expander, any_order=any_order)

@@ -12,7 +12,7 @@ import structgen
 from structgen import Limits
 from structgen.vocab import Vocabulary
 
-WORDS = [f"{a}{b}".encode() for a in "abcdefghijklmnopqrstuvwxyz ,\"" for b in "abcdefghijklmnopqrstuvwxyz \":}"]
+WORDS = [f"{a}{b}".encode() for a in 'abcdefghijklmnopqrstuvwxyz ,"' for b in 'abcdefghijklmnopqrstuvwxyz ":}']
 VOCAB = Vocabulary.from_bytes([b"", *[bytes((b,)) for b in range(256)], *WORDS], eos_token_ids=[0])
 SCHEMA = {
     "type": "object",
@@ -49,7 +49,9 @@ def test_a_matcher_carries_over_to_a_new_generation(expected: list[Any], max_sta
     for token, mask in zip(VOCAB.encode(TEXT), expected, strict=True):
         matcher.fill_next_token_bitmask(row)
         assert (row == mask).all()
-        other = structgen.compile_schema({"type": "object", "properties": {f"k{len(generations)}": {"const": TEXT}}}, VOCAB, limits=limits)
+        other = structgen.compile_schema(
+            {"type": "object", "properties": {f"k{len(generations)}": {"const": TEXT}}}, VOCAB, limits=limits
+        )
         filler = other.matcher()
         for step in (b'{"k', TEXT.encode()):
             filler.accept_bytes(step)
@@ -78,8 +80,11 @@ def test_a_grammar_that_fits_no_generation_raises() -> None:
 
 
 def test_rows_are_given_up_and_computed_again() -> None:
-    schema = {"type": "object", "properties": {f"k{c}": {"pattern": f"^[^{c}]*$", "type": "string"} for c in "abcdefghijklmnopqrst"}}
-    text = json.dumps({key: "xyz" for key in schema["properties"]})
+    schema = {
+        "type": "object",
+        "properties": {f"k{c}": {"pattern": f"^[^{c}]*$", "type": "string"} for c in "abcdefghijklmnopqrst"},
+    }
+    text = json.dumps(dict.fromkeys(schema["properties"], "xyz"))
     grammar = structgen.compile_schema(schema, VOCAB, limits=Limits(max_row_bytes=1))  # the least number of rows
     reference = structgen.compile_schema(schema, VOCAB)
     for _ in range(2):

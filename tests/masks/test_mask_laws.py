@@ -19,18 +19,17 @@ from structgen.vocab import Vocabulary
 
 EOS = 0
 SINGLE = [bytes((b,)) for b in range(256)]
-PIECES = [
-    b'{"', b'"}', b'": ', b'":', b'", "', b'"a', b'ab', b'"ab"', b"\\u00", b'\\"', b"00", b"12", b"1,", b"]}", b"}}", b"[]",
-    b"[1", b"true", b"fal", b"null}", b", ", b",\n", b"\n  ", b"  ", b"\xc3\xa9", b"\xe4\xb8", b"\xad\xe6", b'a"', b'a": 1', b"-1", b".5",
-    b"e+", b'"b": "', b'"c":[', b"bc", b"abcabc",
-]  # fmt: skip
+SPELLED = r"""{" "} ":_ ": ",_" "a ab "ab" \u00 \" 00 12 1, ]} }} [] [1 true fal null} ,_ ,~ ~__ __ é a" a":_1 -1 .5 e+
+"b":_" "c":[ bc abcabc"""
+PIECES = [piece.replace("_", " ").replace("~", "\n").encode() for piece in SPELLED.split()]
+PIECES += [b"\xe4\xb8", b"\xad\xe6"]
 # Enough tokens that live in a string for dense rows, and for rows derived from others, to be used.
-LETTERS = [*"abcdefgh", *"é \\\"1"]
-COMBINED = [f"{x}{y}{z}".encode() for x in LETTERS for y in LETTERS for z in ["", *"abé\":"]]
+LETTERS = [*"abcdefgh", *'é \\"1']
+COMBINED = [f"{x}{y}{z}".encode() for x in LETTERS for y in LETTERS for z in ["", *'abé":']]
 TOKENS = [b"", *SINGLE, *PIECES, *COMBINED, b"ab", b"<special>"]  # "ab" thrice: duplicates are different tokens
 SPECIAL = len(TOKENS) - 1
 VOCAB = Vocabulary.from_bytes(TOKENS, eos_token_ids=[EOS], special_token_ids=[SPECIAL])
-TEXT_IDS = [i for i in range(1, SPECIAL)]
+TEXT_IDS = list(range(1, SPECIAL))
 
 KEYS = ["a", "b", "c", "ab", "é", 'q"']
 SCALARS: list[dict[str, Any]] = [
@@ -76,7 +75,9 @@ def _array(children: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 SCHEMAS = st.recursive(
-    LEAVES, lambda inner: st.one_of(_object(inner), _array(inner), st.builds(lambda a, b: {"anyOf": [a, b]}, inner, inner)), max_leaves=5
+    LEAVES,
+    lambda inner: st.one_of(_object(inner), _array(inner), st.builds(lambda a, b: {"anyOf": [a, b]}, inner, inner)),
+    max_leaves=5,
 )
 RECURSIVE = {
     "$ref": "#/$defs/t",
@@ -145,7 +146,9 @@ def finite(text: str) -> float:
 def test_a_walk_through_masks_ends_in_a_valid_text(schema: Any, data: st.DataObject) -> None:
     jsonschema_rs = pytest.importorskip("jsonschema_rs")
     text = walk(structgen.compile_schema(schema, VOCAB), data.draw, 30)
-    value = json.loads(text.decode("utf-8"), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"), parse_float=finite)
+    value = json.loads(
+        text.decode("utf-8"), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"), parse_float=finite
+    )
     assert jsonschema_rs.validator_for(schema, validate_formats=True).is_valid(value), text
 
 
@@ -227,7 +230,8 @@ def test_threads_agree_with_one(schemas: list[Any], seed: int) -> None:
 
     results: dict[int, list[bytes]] = {}
     threads = [
-        threading.Thread(target=lambda i=i: results.__setitem__(i, masks(grammars[i % len(grammars)]))) for i in range(8)
+        threading.Thread(target=lambda i=i: results.__setitem__(i, masks(grammars[i % len(grammars)])))
+        for i in range(8)
     ]
     for thread in threads:
         thread.start()
