@@ -22,7 +22,7 @@ from structgen.ir import Call, Node, Rule, Text
 from structgen.masks.engine import Engine
 from structgen.schema import SchemaOptions, compile_to_ir
 
-# REPORT
+from structgen.schema.report import SchemaReport
 from structgen.types import Limits
 from structgen.vocab import Vocabulary
 

@@ -1,8 +1,8 @@
 """The byte network: IR nodes become instructions in an arena, each when a parser first reaches it.
 
 Emission is by continuation: `emit(node, next)` returns the pc at which the node starts, given the pc that follows it,
-so a grammar is a graph whose shared parts are shared pcs. `Lazy` nodes, rules and text states start as LAZY instructions;
-a kernel that meets one asks for it, `expand` emits it and turns the instruction into a jump.
+so a grammar is a graph whose shared parts are shared pcs. `Lazy` nodes, rules and text states start as LAZY
+instructions; a kernel that meets one asks for it, `expand_needed` emits it and turns the instruction into a jump.
 
 It knows nothing of tokens, states or masks.
 """

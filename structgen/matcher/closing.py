@@ -1,8 +1,8 @@
 """Shortest completions: the fewest bytes that end a text from a state.
 
 Within a rule it is Dijkstra's algorithm over items (pc, counter); a call costs the rule's own shortest text (Knuth
-1977, "A generalization of Dijkstra's algorithm": a cheapest derivation never contains a rule inside itself, so a rule that is
-being computed counts as unreachable below itself). Across rules it follows the callers of the state's items.
+1977, "A generalization of Dijkstra's algorithm": a cheapest derivation never contains a rule inside itself, so a rule
+that is being computed counts as unreachable below itself). Across rules it follows the callers of the state's items.
 Only what lies nearer than the answer is expanded.
 """
 
