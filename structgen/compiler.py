@@ -21,7 +21,6 @@ from structgen.grammar.regex import parse_regex
 from structgen.ir import Call, Node, Rule, Text
 from structgen.masks.engine import Engine
 from structgen.schema import SchemaOptions, compile_to_ir
-
 from structgen.schema.report import SchemaReport
 from structgen.types import Limits
 from structgen.vocab import Vocabulary

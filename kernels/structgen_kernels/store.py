@@ -343,9 +343,9 @@ def _remainder_trie(h, trie, first_exit, num_exits):
     return t
 
 
-@helper("int64(int64[::1], int64)")
-def _take_row(h, e):
-    """Give entry e a row: a fresh one, or the first that the clock hand finds unused since it last passed."""
+@helper("int64(int64[::1], int64, int64)")
+def _take_row(h, e, keep):
+    """Give entry e a row: a fresh one, or the first but `keep` that the clock hand finds unused since its last pass."""
     owner, entries = i32x2(h, ROW_OWNER), i32xn(h, ENTRIES, ENTRY_WIDTH)
     n = h[COUNT + ROWS]
     r = n
@@ -353,7 +353,7 @@ def _take_row(h, e):
         h[COUNT + ROWS] = n + 1
     else:
         r = h[CLOCK]
-        while owner[r, 1]:
+        while owner[r, 1] or r == keep:
             owner[r, 1] = 0
             r = (r + 1) % n
         h[CLOCK] = (r + 1) % n
@@ -396,7 +396,7 @@ def _build(h, e):
         entries[e, E_EXIT] = t
     h[WALK_ENTRY] = -1
     if total >= h[WIDE]:
-        row = bit_rows(h, ROWS)[_take_row(h, e)]
+        row = bit_rows(h, ROWS)[_take_row(h, e, -1)]
         row[:] = 0
         for k in range(num_ranges):
             for z in range(ranges[k, 0], ranges[k, 1]):
@@ -553,9 +553,7 @@ def _derive(h, e, note, base):
             if t < 0:
                 return t
             entries[e, E_EXIT] = t
-    owner = i32x2(h, ROW_OWNER)
-    owner[entries[base, E_ROW], 1] = 1  # the clock passes a row that is in use
-    r = _take_row(h, e)
+    r = _take_row(h, e, np.int64(entries[base, E_ROW]))
     row, source = bit_rows(h, ROWS)[r], bit_rows(h, ROWS)[entries[base, E_ROW]]
     if bounded:
         for w in range(row.shape[0]):

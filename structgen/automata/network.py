@@ -47,7 +47,7 @@ class Network:
         self._thunks: list[tuple[Callable[..., int], tuple[Any, ...]]] = []
         self._classes: dict[int, int] = {1 << b: b for b in range(256)}
         self._rules: dict[object, int] = {}
-        self._kept: list[object] = []  # what ids in keys refer to must stay alive
+        self._kept: dict[int, object] = {}  # what ids in keys refer to must stay alive
         self._shared: dict[tuple[Any, ...], int] = {}
         self.tails: dict[tuple[Any, ...], text.Tail] = {}
         classes = arena.tables[k.CLASSES]
@@ -174,6 +174,11 @@ class Network:
             pc = self._shared[key] = self.call(rule_id, after, arg, rule=rule)
         return pc
 
+    def name_of(self, value: object) -> int:
+        """A name for an object that is costly to compare; the object stays alive, so the name stays its own."""
+        self._kept[id(value)] = value
+        return id(value)
+
     def byte_class(self, mask: int) -> int:
         """The id of a byte class."""
         index = self._classes.get(mask)
@@ -228,10 +233,9 @@ class Network:
 
     def rule(self, rule: Rule) -> int:
         """The id of a rule; equal keys are one rule."""
-        key = rule.key if rule.key is not None else id(rule)
+        key = rule.key if rule.key is not None else self.name_of(rule)
         index = self._rules.get(key)
         if index is None:
-            self._kept.append(rule)
             index = self._rules[key] = self._new_rule(rule, rooted=False)
         return index
 
@@ -316,10 +320,7 @@ class Network:
         return self.split(call, after, rule=rule) if node.rule.nullable else call
 
     def _lazy(self, node: Lazy, after: int, rule: int) -> int:
-        key = (id(node), after)
-        if key not in self._shared:
-            self._kept.append(node)
-        return self.once(key, self._emit_lazy, node, after, rule, rule=rule)
+        return self.once((self.name_of(node), after), self._emit_lazy, node, after, rule, rule=rule)
 
     def _emit_lazy(self, node: Lazy, after: int, rule: int) -> int:
         return self.emit(node.force(), after, rule)

@@ -94,6 +94,12 @@ class _Ended:
 
     def state(self, language: Language) -> int:
         """The pc of an automaton state."""
+        if language.kind == Kind.COMPLEMENT:
+            kind, args = language.args[0].kind, language.args[0].args
+            if kind == Kind.TRIE:
+                return self._excluding(args[0].items, *args[1:])
+            if kind == Kind.WORD:
+                return self._excluding(args, 0, 1, 0)
         return self.net.once((language, self.encoding, self.end, self.after), self._expand, language, rule=self.rule)
 
     def run(self, language: Language) -> int:
@@ -142,6 +148,33 @@ class _Ended:
             return ~self._note(pc, one_or_more, -1 if high is None else high)
         return ~self._note(pc, ANY, -1) if self.noted and _ends_vary(language) else pc
 
+    def _excluding(self, words: tuple[str, ...], low: int, high: int, depth: int) -> int:
+        """Any text but words[low:high] (sorted), whose first `depth` characters are read.
+
+        What `state` would make of the complement of a finite language, without a term for each of its states: these are
+        the states in which additional keys run beside declared ones, and nearly all of them.
+        """
+        key = ("excluding", self.net.name_of(words), low, high, depth, self.encoding, self.end, self.after)
+        return self.net.once(key, self._expand_excluding, words, low, high, depth, rule=self.rule)
+
+    def _expand_excluding(self, words: tuple[str, ...], low: int, high: int, depth: int) -> int:
+        net, rule = self.net, self.rule
+        may_end = len(words[low]) > depth
+        other = self._call(ANY, None)
+        pieces: list[tuple[int, int, int]] = []
+        at = low + (not may_end)
+        while at < high:
+            char = words[at][depth]
+            end = at + 1
+            while end < high and words[end][depth] == char:
+                end += 1
+            pieces.append((ord(char), ord(char), self._excluding(words, at, end, depth + 1)))
+            at = end
+        rest = _with_rest(pieces, other)
+        chars = emit_pieces(net, rest, self.encoding, rule, tails={other: self._unbounded(ANY)}, after=self.after)
+        pc = net.split(net.chain(self.end, self.after, rule), chars, rule=rule) if may_end else chars
+        return ~self._note(pc, ANY, -1) if self.noted else pc
+
     def _call(self, charset: CharSet, limit: int | None) -> int:
         tail = self._unbounded(charset) if limit is None else self._bounded(charset)
         return self.net.call_once(tail.rule, self.after, min(limit or 0, k.MAX_COUNT), rule=self.rule)
@@ -181,6 +214,20 @@ class _Ended:
             net.start_rule(rule, loop)
             tail = net.tails[key] = Tail(rule, loop, {})
         return tail
+
+
+def _with_rest(pieces: list[tuple[int, int, int]], other: int) -> Pieces:
+    """The pieces (ascending), and all other code points with the target `other`."""
+    out: list[tuple[int, int, int]] = []
+    at = 0
+    for low, high, target in [*pieces, (0x110000, 0x110000, 0)]:
+        for first, last in ((0, 0xD7FF), (0xE000, 0x10FFFF)):
+            if at <= last and max(at, first) <= min(low - 1, last):
+                out.append((max(at, first), min(low - 1, last), other))
+        if target:
+            out.append((low, high, target))
+        at = high + 1
+    return tuple(out)
 
 
 def _ends_vary(language: Language) -> bool:

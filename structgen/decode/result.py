@@ -21,8 +21,9 @@ class Stats:
     forward_s: float
     total_s: float
     mask_us: float
-    """Mean time per mask."""
+    """Median time per mask, the narrowing for the budget included."""
     max_mask_us: float
+    """The first mask of a process, mostly: it waits for the kernels to load."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -149,7 +150,7 @@ class Row:
                 compile_s=self.compile_s,
                 forward_s=self.forward_s,
                 total_s=self.compile_s + ended - self._started,
-                mask_us=sum(mask_us) / len(mask_us),
+                mask_us=median(mask_us),
                 max_mask_us=max(mask_us),
             ),
         )

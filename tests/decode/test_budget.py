@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-from schemas import PERSON, SCHEMAS, TREE
+from decode_schemas import PERSON, SCHEMAS, TREE
 
 import structgen
 

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import jsonschema
 import pytest
+from decode_schemas import PERSON, SCHEMAS, TREE
 from pydantic import BaseModel
-from schemas import PERSON, SCHEMAS, TREE
 from test_partial import grows
 
 import structgen

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import jsonschema
 import pytest
+from decode_schemas import SCHEMAS
 from pydantic import BaseModel
-from schemas import SCHEMAS
 
 import structgen
 from structgen import embedded
