@@ -100,6 +100,9 @@ class _Ended:
                 return self._excluding(args[0].items, *args[1:])
             if kind == Kind.WORD:
                 return self._excluding(args, 0, 1, 0)
+        limited = _without_limit(language)
+        if limited is not None:
+            return self.net.counter(self._limited(limited[0]), limited[1], rule=self.rule)
         return self.net.once((language, self.encoding, self.end, self.after), self._expand, language, rule=self.rule)
 
     def run(self, language: Language) -> int:
@@ -147,6 +150,33 @@ class _Ended:
             one_or_more, _, high = language.args
             return ~self._note(pc, one_or_more, -1 if high is None else high)
         return ~self._note(pc, ANY, -1) if self.noted and _ends_vary(language) else pc
+
+    def _limited(self, language: Language) -> int:
+        """The pc of an automaton state of a text that may have as many more code points as the counter says.
+
+        The intersection with a length would have a state for each length; the counter is checked instead: a step is
+        open where it leaves enough for the shortest rest.
+        """
+        key = ("limited", language, self.encoding, self.end, self.after)
+        return self.net.once(key, self._expand_limited, language, rule=self.rule)
+
+    def _expand_limited(self, language: Language) -> int:
+        net, rule = self.net, self.rule
+        by_need: dict[int, list[tuple[int, int, int]]] = {}
+        for charset, target in language.edges():
+            by_need.setdefault(target.min_length(), []).extend(_pieces(charset, self._limited(target)))
+        steps = [
+            net.instruction(
+                k.TAKE, emit_pieces(net, tuple(sorted(pieces)), self.encoding, rule), need, k.MAX_COUNT, rule=rule
+            )
+            for need, pieces in by_need.items()
+        ]
+        if language.nullable:
+            steps.append(net.counter(net.chain(self.end, self.after, rule), 0, rule=rule))
+        pc = net.split(*steps, rule=rule)
+        if self.noted and language.kind == Kind.CLASS and language.args[1:] == (0, None):
+            return ~self._note(pc, language.args[0], 0)
+        return pc
 
     def _excluding(self, words: tuple[str, ...], low: int, high: int, depth: int) -> int:
         """Any text but words[low:high] (sorted), whose first `depth` characters are read.
@@ -214,6 +244,38 @@ class _Ended:
             net.start_rule(rule, loop)
             tail = net.tails[key] = Tail(rule, loop, {})
         return tail
+
+
+_MOST_NEEDED = 60  # code points; a counter is compared with no more (see COUNTER_SLACK in the engine)
+
+
+def _without_limit(language: Language) -> tuple[Language, int] | None:
+    """(L, n) where the language is L with at most n code points, and no state of L needs many to end; else None."""
+    if language.kind != Kind.INTERSECT or len(language.args) != 2:
+        return None
+    for rest, limit in (language.args, language.args[::-1]):
+        if limit.kind == Kind.CLASS and limit.args[0] is ANY and limit.args[1] == 0 and limit.args[2] is not None:
+            need = _need(rest)
+            return (rest, limit.args[2]) if need is not None and need <= _MOST_NEEDED else None
+    return None
+
+
+def _need(node: Language) -> int | None:
+    """A bound on the shortest text of every automaton state of a language, from its structure; None where it is not."""
+    if node.kind == Kind.CLASS:
+        low: int = node.args[1]
+        return low
+    if node.kind in (Kind.EMPTY, Kind.WORD, Kind.TRIE):
+        return node.max_bound
+    if node.kind == Kind.REPEAT:
+        body = _need(node.args[0])
+        return None if body is None else body * max(node.args[1], 1)
+    if node.kind in (Kind.CONCAT, Kind.UNION):
+        needs = [_need(part) for part in node.args]
+        known = [need for need in needs if need is not None]
+        if len(known) == len(needs):
+            return sum(known) if node.kind == Kind.CONCAT else max(known)
+    return None
 
 
 def _with_rest(pieces: list[tuple[int, int, int]], other: int) -> Pieces:
