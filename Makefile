@@ -12,14 +12,18 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py
 
+# Kernels are compiled once before several processes use them; one thread each, for there are as many as cores.
+RUN_TESTS = $(BIN)/python -m structgen warmup && \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n auto --dist loadfile
+
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest tests $(PYTEST_ARGS)
+	$(RUN_TESTS) $(PYTEST_ARGS)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest tests -m "not slow" -q $(PYTEST_ARGS)
+	$(RUN_TESTS) -m "not slow" -q $(PYTEST_ARGS)
 
 # The peers are measured beside structgen where they are installed: make bench DATA=… TOKENIZER=…
 bench: $(VENV)/.installed-bench

@@ -1,4 +1,7 @@
-"""The command line: ``python -m jsonschemabench masks | suite | scale | engines``. It parses, calls, and prints."""
+"""The command line: ``python -m jsonschemabench masks | suite | scale | …``. It parses, calls, and prints.
+
+The commands that run a model are in ``model_cli``, the report is in ``report.command``.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,13 @@ from jsonschemabench import options as opt
 from jsonschemabench.comparison import Column, columns_of, comparison_json, mask_tables
 from jsonschemabench.dataset import DataProblem, load_dataset
 from jsonschemabench.engines import EngineUnavailable, Settings, engine_names, make_engine
+from jsonschemabench.judge import JudgeMissing
 from jsonschemabench.lane import HarnessError, Limits
+from jsonschemabench.model import ModelProblem
+from jsonschemabench.model_cli import efficiency, quality
 from jsonschemabench.record import Run, read_runs
+from jsonschemabench.report.command import report
+from jsonschemabench.report.results import ReportProblem
 from jsonschemabench.running import Plan, Result, RunProblem, run_engines
 from jsonschemabench.sample import sample_cases
 from jsonschemabench.scale import SIZES, Point, point_json, run_scale, scale_tables, write_points
@@ -26,6 +34,16 @@ from jsonschemabench.suite_table import suite_json, suite_tables, wrong_verdicts
 from jsonschemabench.table import Table, show
 from jsonschemabench.tokenizer import TokenizerProblem
 
+EXPECTED = (
+    DataProblem,
+    TokenizerProblem,
+    RunProblem,
+    SuiteProblem,
+    EngineUnavailable,
+    ModelProblem,
+    JudgeMissing,
+    ReportProblem,
+)
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 app = typer.Typer(
@@ -43,7 +61,7 @@ def _plain_errors(command: Callable[..., None]) -> Callable[..., None]:
         messages = opt.message_console()
         try:
             command(**arguments)
-        except (DataProblem, TokenizerProblem, RunProblem, SuiteProblem, EngineUnavailable) as problem:
+        except EXPECTED as problem:
             messages.print(str(problem), style="red", markup=False, highlight=False)
             raise typer.Exit(EXIT_USAGE) from problem
         except HarnessError as error:
@@ -254,6 +272,10 @@ def engines() -> None:
         except EngineUnavailable as error:
             rows.append((name, "—", str(error)))
     _show([Table("Engines", ("engine", "version", "options"), rows, text_columns=frozenset({0, 1, 2}))], False)
+
+
+for _command in (efficiency, quality, report):
+    app.command()(_plain_errors(_command))
 
 
 def _show(tables: Sequence[Table], markdown: bool) -> None:

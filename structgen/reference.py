@@ -10,8 +10,8 @@ care: a column is closed until nothing is new. What is left of a body is a linke
 be completed are not entered (`productive`, a least fixpoint), so every item is viable and a prefix is viable exactly if
 its column has items.
 
-Every `Lazy` and `Rule` that is reached is forced, and `productive` also looks behind calls: a node whose graph is
-infinite (an indentation that grows with the depth of recursion) is beyond this module.
+`productive` looks for a way out depth first and forces what it passes. Where there is none, it forces everything below
+the node: an infinite graph without a text is beyond this module.
 """
 
 from __future__ import annotations
@@ -193,32 +193,38 @@ class Recognizer:
         return known
 
     def _solve(self, node: Node) -> None:
-        """Least fixpoint over the graph below a node: nothing is productive until it must be."""
-        graph: dict[int, Node] = {}
-        askers: dict[int, list[int]] = {}
-        pending = [node]
-        while pending:
-            here = pending.pop()
-            if id(here) in graph or id(here) in self._productive:
+        """Least fixpoint over the graph below a node: nothing is productive until it must be.
+
+        Depth first, and only until the node itself is known to be productive: graphs can be very large.
+        """
+        graph: dict[int, Node] = {id(node): node}
+        values = {id(node): False}
+        askers: dict[int, list[int]] = {id(node): []}
+        pending = [id(node)]
+        while pending and not values[id(node)]:
+            key = pending.pop()
+            if values[key]:
                 continue
-            graph[id(here)] = here
-            for child in _children(here):
-                self._keep.append(child)
-                askers.setdefault(id(child), []).append(id(here))
-                pending.append(child)
-        values = dict.fromkeys(graph, False)
 
-        def ask(child: Node) -> bool:
-            return self._productive.get(id(child), False) or values.get(id(child), False)
+            def ask(child: Node, key: int = key) -> bool:
+                known = self._productive.get(id(child))
+                if known is not None:
+                    return known
+                if id(child) not in graph:
+                    graph[id(child)] = child
+                    values[id(child)] = False
+                    askers[id(child)] = []
+                    pending.append(id(child))
+                askers[id(child)].append(key)
+                return values[id(child)]
 
-        queue = list(reversed(graph))
-        while queue:
-            key = queue.pop(0)
-            if not values[key] and _some_text(graph[key], ask):
+            if _some_text(graph[key], ask):
                 values[key] = True
-                queue.extend(askers.get(key, ()))
-        self._keep.extend(graph.values())
-        self._productive.update(values)
+                pending.extend(askers[key])
+        for key, value in values.items():
+            if value or not values[id(node)]:
+                self._keep.append(graph[key])
+                self._productive[key] = value
 
 
 def _children(node: Node) -> Iterable[Node]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
+from numba import int16, int32, int64, njit
 
 # -inf by the width of the float, as the bits of an integer of that width: numpy has no bfloat16, the kernel needs none.
 _AS_INTEGER = {
@@ -32,14 +32,16 @@ def apply_bitmask(logits: Any, bitmask: Any) -> None:
         raise ValueError(f"logits {tuple(logits.shape)} and bitmask {tuple(bitmask.shape)} must be [rows, …] alike")
     if bitmask.dtype != torch.int32:
         raise ValueError(f"a bitmask is int32, not {bitmask.dtype}")
-    if logits.device.type == "cpu" and logits.dtype in _AS_INTEGER and logits.stride(1) == 1:
+    if logits.device.type == "cpu" and logits.dtype in _AS_INTEGER and logits.is_contiguous():
         integer, minus_infinity = _AS_INTEGER[logits.dtype]
-        _apply(logits.detach().view(integer).numpy(), bitmask.cpu().numpy(), minus_infinity)
+        _apply(logits.detach().view(integer).numpy(), bitmask.cpu().contiguous().numpy(), minus_infinity)
     else:
         apply_bitmask_torch(logits, bitmask)
 
 
-@njit(cache=True, nogil=True)
+# Signatures are given, and compiled in this order by every process: numba's cache may mix up overloads of a function
+# that several processes compile at once in different orders (numba issue 4807).
+@njit([(each[:, ::1], int32[:, ::1], each) for each in (int32, int16, int64)], cache=True, nogil=True)
 def _apply(logits: Any, bitmask: Any, minus_infinity: Any) -> None:
     """logits: int view of floats [rows, V]; bitmask: int32 [rows, words]; whole words of one kind need no bit tests."""
     rows, width = logits.shape
@@ -50,7 +52,12 @@ def _apply(logits: Any, bitmask: Any, minus_infinity: Any) -> None:
             if bits == -1:
                 continue
             start = word * 32
-            for token in range(start, min(start + 32, width)):
+            end = min(start + 32, width)
+            if bits == 0:
+                for token in range(start, end):
+                    logits[row, token] = minus_infinity
+                continue
+            for token in range(start, end):
                 if (bits >> (token - start)) & 1 == 0:
                     logits[row, token] = minus_infinity
 

@@ -173,19 +173,16 @@ def _walk(h, trie, start):
         if (allowed[s, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1) == np.uint64(0):
             i = np.int64(nodes[i, 1])
             continue
-        t = np.int64(trans[s, byte])
-        if t == -1:
-            t = step(h, s, byte)
-            if t < 0:
-                status = t
-                break
         subtree = np.int64(nodes[i, 1])
-        if t == 0:
-            i = subtree
-            continue
-        stack[depth + 1] = t
         last = i + 1
-        if subtree > last:
+        if subtree > last:  # a leaf needs no state: it is alive because the byte is allowed
+            t = np.int64(trans[s, byte])
+            if t == -1:
+                t = step(h, s, byte)
+                if t < 0:
+                    status = t
+                    break
+            stack[depth + 1] = t
             if states[t, S_FLAGS] & EXITED:
                 if num_exits >= max_exits:
                     status = full(h, EXITS)
@@ -480,6 +477,18 @@ def _removed(h, start, base_start):
                 continue
             if quoted < 0 and (classes[QUOTING, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1):
                 quoted = depth
+            lives = (allowed[s, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1) != np.uint64(0)
+            h[VISITED] += 1
+            if lives and subtree == i + 1:
+                i = subtree
+                continue
+            if not lives:
+                if n >= max_exits:
+                    return full(h, EXITS)
+                exits[n] = i
+                n += 1
+                i = subtree
+                continue
             after = np.int64(trans[s, byte])
             if after == -1:
                 after = step(h, s, byte)
@@ -490,17 +499,7 @@ def _removed(h, start, base_start):
                 base_after = step(h, t, byte)
                 if base_after < 0:
                     return base_after
-            if base_after == 0:
-                i = subtree
-                continue
-            h[VISITED] += 1
-            if after == 0:
-                if n >= max_exits:
-                    return full(h, EXITS)
-                exits[n] = i
-                n += 1
-                i = subtree
-            elif states[base_after, S_FLAGS] & EXITED or _agree(h, after, base_after):
+            if states[base_after, S_FLAGS] & EXITED or _agree(h, after, base_after):
                 i = subtree  # what follows an exit is the business of the trie of remainders
             else:
                 stack[depth + 1, 0] = after

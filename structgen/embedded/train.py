@@ -183,6 +183,7 @@ def train(
 ) -> None:
     """Train `name` for `minutes` or `steps`, saving to `out` as it goes; go on from `out`'s state, if there is one."""
     torch.manual_seed(seed)
+    out.mkdir(parents=True, exist_ok=True)
     model = new_model(name, tokenizer).train()
     matrices = [p for p in model.model.layers.parameters() if p.ndim == 2]
     others = [model.model.embed_tokens.weight, *(p for p in model.parameters() if p.ndim == 1)]

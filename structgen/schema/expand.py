@@ -7,12 +7,11 @@ decides the order of properties). Sub-schemas of items and properties stay terms
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from decimal import Decimal
 from functools import reduce
 from itertools import combinations
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from structgen.automata.regular import NOTHING as NO_STRING
 from structgen.automata.regular import Language, finite, union
@@ -38,13 +37,10 @@ from structgen.schema.forms import (
     NUMBER,
     OBJECT,
     STRING,
-    ArrayForm,
     Demand,
     KeyClass,
-    NumberForm,
     ObjectForm,
     Shape,
-    StringForm,
     Term,
 )
 from structgen.schema.keywords import (
@@ -54,13 +50,13 @@ from structgen.schema.keywords import (
     STRING_KEYWORDS,
     Place,
     absent,
-    exact,
     is_text,
     present,
 )
 from structgen.schema.reach import TooManyStates
 from structgen.schema.satisfiable import maybe_value
 from structgen.schema.schemas import Atom, Schemas
+from structgen.schema.values import values_shape
 
 Form = TypeVar("Form")
 _EXPANSION = 10  # What the expansion of one term costs in steps.
@@ -241,7 +237,7 @@ def _narrow(
     return forms
 
 
-# --- values ---
+# --- in-place applicators ---
 
 
 def const(expander: Expander, place: Place) -> Shape:
@@ -252,42 +248,6 @@ def const(expander: Expander, place: Place) -> Shape:
 def enum(expander: Expander, place: Place) -> Shape:
     """One of these values."""
     return values_shape(place.schema["enum"], place)
-
-
-def values_shape(values: Sequence[Any], place: Place) -> Shape:
-    """The shape of a finite set of JSON values. Arrays and objects become one form each."""
-    numbers = dict.fromkeys(exact(value) for value in values if is_number(value))
-    strings = dict.fromkeys(value for value in values if isinstance(value, str) and is_text(value))
-    arrays: list[ArrayForm] = []
-    objects: list[ObjectForm] = []
-    for value in values:
-        if isinstance(value, list):
-            items = tuple(_only(item, place) for item in value)
-            arrays.append(ArrayForm(items, NEVER, len(items), len(items)))
-        elif isinstance(value, dict) and all(map(is_text, value)):
-            named = {name: _only(item, place) for name, item in value.items()}
-            objects.append(ObjectForm(named, (), frozenset(named)))
-    return Shape(
-        null=any(value is None for value in values),
-        booleans=tuple(flag for flag in (False, True) if any(value is flag for value in values)),
-        numbers=(NumberForm(values=tuple(numbers)),) if numbers else (),
-        strings=(StringForm(values=tuple(strings)),) if strings else (),
-        arrays=tuple(arrays),
-        objects=tuple(objects),
-    )
-
-
-def _only(value: Any, place: Place) -> Term:
-    """The term of one value. `enum`, unlike `const`, is known to every draft."""
-    return place.schemas.term({"enum": [value]}, place.atom.resource, place.atom.path)
-
-
-def is_number(value: object) -> bool:
-    """Whether this is a JSON number as Python holds it."""
-    return isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
-
-
-# --- in-place applicators ---
 
 
 def ref(expander: Expander, place: Place) -> Shape:

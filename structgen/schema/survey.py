@@ -15,6 +15,7 @@ from structgen.grammar.regex import search_regex
 from structgen.schema.drafts import knows
 from structgen.schema.formats import known_format
 from structgen.schema.schemas import Path, Resource, Schemas, is_bare_reference, pointer
+from structgen.schema.values import is_number
 
 Check = Callable[["Survey", Any, dict[str, Any]], None]
 TYPE_NAMES = frozenset(("null", "boolean", "integer", "number", "string", "array", "object"))
@@ -186,6 +187,8 @@ def multiple_of(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
     """A number above 0."""
     if not is_number(value) or value <= 0:
         survey.invalid("it must be a number greater than 0")
+    elif value != 1:
+        survey.hard = True  # Some multiples have no small automaton, which depends on the bounds beside them.
 
 
 def type_(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
@@ -217,10 +220,12 @@ def required(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
 
 def pattern(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
     """A regular expression that structgen can read."""
-    if isinstance(value, str):
-        _regex(survey, value)
-    else:
+    if not isinstance(value, str):
         survey.invalid("it must be a string")
+        return
+    _regex(survey, value)
+    if not schema.keys().isdisjoint(("minLength", "maxLength", "format")):
+        survey.hard = True
 
 
 def _regex(survey: Survey, expression: str) -> None:
@@ -291,11 +296,6 @@ def unevaluated(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
     if survey.ignored or value is True or value == {}:
         return
     survey.refuse("what other keywords evaluated is not tracked yet", "use additionalProperties or items")
-
-
-def is_number(value: object) -> bool:
-    """Whether this is a JSON number as Python holds it."""
-    return isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
 
 
 CHECKS: dict[str, Check] = {

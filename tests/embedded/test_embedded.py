@@ -85,7 +85,7 @@ def test_tokenizer_has_every_byte_and_json_shapes(tokenizer: Any) -> None:
     pre_tokenizers = pytest.importorskip("tokenizers").pre_tokenizers
     vocabulary = tokenizer.get_vocab()
     assert all(byte in vocabulary for byte in pre_tokenizers.ByteLevel.alphabet())
-    for shape in ['": "', '", "', '{"', '"}', '":', "}}", "[{"]:
+    for shape in ['": "', '", "', '{"', '"}', '":', '"]', "}}"]:
         assert len(tokenizer.encode(shape)) == 1, shape
     assert tokenizer.eos_token == embedded.END
     assert tokenizer.pad_token == embedded.PAD

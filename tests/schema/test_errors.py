@@ -30,6 +30,7 @@ for _ in range(600):
         ({"$ref": "http://x/y"}, UnsupportedSchemaError, "", "$ref"),
         ({"unevaluatedProperties": False}, UnsupportedSchemaError, "", "unevaluatedProperties"),
         ({"$dynamicRef": "#a"}, UnsupportedSchemaError, "", "$dynamicRef"),
+        ({"properties": {"a": {"multipleOf": 3}}}, GrammarTooComplex, "/properties/a", None),
         ({"type": "text"}, InvalidSchemaError, "", "type"),
         ({"minLength": -1}, InvalidSchemaError, "", "minLength"),
         ({"maxItems": "3"}, InvalidSchemaError, "", "maxItems"),
