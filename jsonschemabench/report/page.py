@@ -17,7 +17,7 @@ from jsonschemabench.table import Table
 STYLE = Path(__file__).parents[1] / "data" / "report.css"
 TITLE = "JSON Schema decoding: benchmark report"
 
-SHEET_WIDTH, SHEET_CELL_HEIGHT, SHEET_HEAD = 1000, 480, 90
+SHEET_WIDTH, SHEET_CELL_HEIGHT, SHEET_HEAD = 1000, 440, 90
 """The picture: two figures side by side in cells of one height, in CSS pixels."""
 
 
@@ -50,13 +50,13 @@ def html_page(sections: Sequence[Section]) -> str:
 def sheet(sections: Sequence[Section]) -> tuple[str, int, int]:
     """(HTML, width, height in CSS pixels) of the figures alone, laid out so that their size is known."""
     figures = [figure for section in sections for figure in section.figures]
-    rows = -(-len(figures) // 2)
+    rows = -(-sum(2 if figure.tall else 1 for figure in figures) // 2)
     style = (
         f"body{{max-width:none;width:{SHEET_WIDTH}px;padding:16px}}"
         f"header{{height:{SHEET_HEAD - 16}px;overflow:hidden}}"
         "h1{white-space:nowrap}"
         f".figures{{grid-template-columns:1fr 1fr;grid-auto-rows:{SHEET_CELL_HEIGHT - 16}px}}"
-        f"figure{{overflow:hidden}}.chart{{max-height:{SHEET_CELL_HEIGHT - 140}px}}"
+        f"figure{{overflow:hidden}}.tall .chart{{max-height:{2 * SHEET_CELL_HEIGHT - 140}px}}"
     )
     body = f'</header><main class="figures">{"".join(map(_figure, figures))}</main>'
     return _document(sections, body, style), SHEET_WIDTH, SHEET_HEAD + 16 + rows * SHEET_CELL_HEIGHT
@@ -73,10 +73,11 @@ def _document(sections: Sequence[Section], body: str, style: str = "") -> str:
 
 
 def _figure(figure: Figure) -> str:
-    items = "".join(f"<li>{swatch(style, dashed)}{escape(name)}</li>" for style, dashed, name in figure.legend)
+    items = "".join(f"<li>{swatch(style)}{escape(name)}</li>" for style, name in figure.legend)
     legend = f'<ul class="legend">{items}</ul>' if items else ""
     caption = f"<figcaption><b>{escape(figure.title)}</b><span>{escape(figure.note)}</span></figcaption>"
-    return f'<figure id="{figure.id}">{caption}{legend}{figure.drawing}</figure>'
+    kind = ' class="tall"' if figure.tall else ""
+    return f'<figure id="{figure.id}"{kind}>{caption}{legend}{figure.drawing}</figure>'
 
 
 def _table(table: Table, links: dict[str, str] | None = None) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jsonschemabench.comparison import Column
-from jsonschemabench.record import Header, Run, read_runs
+from jsonschemabench.record import Header, read_runs
 from jsonschemabench.scale import Point
 from jsonschemabench.written import WrittenRun, read_written
 
@@ -52,6 +52,10 @@ def read_results(paths: Sequence[Path]) -> Results:
             _add_points(results, file)
         else:
             results.damages.append(f"{file.name}: not a result of masks, suite, scale, efficiency or quality")
+    results.masks = _named_in_order(results.masks)
+    results.suites = {draft: _named_in_order(columns) for draft, columns in sorted(results.suites.items())}
+    for runs in (results.efficiency, *results.quality.values()):
+        runs.sort(key=lambda run: run.header.started)
     if not results.headers() and not results.points:
         raise ReportProblem("nothing to report: " + ("; ".join(results.damages) or "no *.jsonl was found"))
     return results
@@ -97,13 +101,16 @@ def _add_runs(results: Results, file: Path, command: str) -> None:
     for run in runs:
         results.damages += run.damages
         if run.records:
-            columns.append(Column(_free_name(run, columns), run))
+            columns.append(Column(run.header.engine, run))
 
 
-def _free_name(run: Run, columns: Sequence[Column]) -> str:
-    """The engine's name, numbered where a run of it is there already."""
-    same = sum(column.run.header.engine == run.header.engine for column in columns)
-    return f"{run.header.engine} ({same + 1})" if same else run.header.engine
+def _named_in_order(columns: Sequence[Column]) -> list[Column]:
+    """Columns in the order in which they were measured; an engine's second run is numbered."""
+    named: list[Column] = []
+    for column in sorted(columns, key=lambda column: column.run.header.started):
+        same = sum(each.run.header.engine == column.run.header.engine for each in named)
+        named.append(Column(f"{column.name} ({same + 1})", column.run) if same else column)
+    return named
 
 
 def _add_points(results: Results, file: Path) -> None:

@@ -10,7 +10,7 @@ from jsonschemabench.comparison import Column, mask_tables
 from jsonschemabench.efficiency import efficiency_tables
 from jsonschemabench.quality import quality_table
 from jsonschemabench.record import Header
-from jsonschemabench.report.figures import Figure, efficiency_figure, mask_figures, scale_figures
+from jsonschemabench.report.figures import Figure, efficiency_figure, mask_figures, scale_figures, styles_of
 from jsonschemabench.report.hardest import Hard, hardest
 from jsonschemabench.report.results import Results
 from jsonschemabench.scale import scale_tables
@@ -36,6 +36,7 @@ class Section:
 def sections_of(results: Results) -> list[Section]:
     """Every section that has something in it."""
     sections: list[Section] = []
+    styles = styles_of(results)
     if results.masks:
         tables = mask_tables(results.masks)
         ratios = [table for table in tables if table.title.startswith("Ratios")]
@@ -45,7 +46,7 @@ def sections_of(results: Results) -> list[Section]:
                 "masks",
                 "Masks and verdicts",
                 "",
-                mask_figures(results.masks),
+                mask_figures(results.masks, styles),
                 open_tables,
                 [table for table in tables if table not in open_tables],
             )
@@ -57,10 +58,10 @@ def sections_of(results: Results) -> list[Section]:
         engines = list(dict.fromkeys(point.engine for point in results.points))
         sizes = sorted({point.size for point in results.points})
         *families, verdicts = scale_tables(results.points, engines, sizes)
-        sections.append(Section("scale", "Growth", "", scale_figures(results.points), [verdicts], families))
+        sections.append(Section("scale", "Growth", "", scale_figures(results.points, styles), [verdicts], families))
     if results.efficiency:
         first, *rest = efficiency_tables(results.efficiency)
-        figures = [efficiency_figure(results.efficiency)]
+        figures = [efficiency_figure(results.efficiency, styles)]
         sections.append(Section("efficiency", "With a model", "", figures, [first], rest))
     if results.quality:
         tables = [quality_table(task, runs) for task, runs in results.quality.items()]

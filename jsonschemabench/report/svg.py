@@ -13,7 +13,7 @@ from html import escape
 
 WIDTH = 480
 NUM_STYLES = 6
-TOP, RIGHT, BOTTOM = 12, 14, 46
+TOP, RIGHT, BOTTOM = 12, 28, 46
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def linear_scale(label: str, high: float, unit: str) -> Scale:
 
 def line_chart(chart_id: str, title: str, description: str, series: Sequence[Series], x: Scale, y: Scale) -> str:
     """Curves; a cross at the upper edge stands where one breaks."""
-    left, height = 58, 300
+    left, height = 68, 300
     box = (left, TOP, WIDTH - left - RIGHT, height - TOP - BOTTOM)
     parts = [_grid(box, x, y)]
     for curve in series:
@@ -96,13 +96,14 @@ def line_chart(chart_id: str, title: str, description: str, series: Sequence[Ser
         if curve.breaks is not None:
             px, _ = _place(box, x.at(curve.breaks[0]), 1)
             px += (curve.style - (NUM_STYLES - 1) / 2) * 5  # engines that break at one size do not hide each other
+            px = max(px, left + 6)
             parts.append(_cross(curve.style, px, TOP + 8, f"{curve.name}: {curve.breaks[1]}"))
     return _svg(chart_id, title, description, height, parts)
 
 
 def bar_chart(chart_id: str, title: str, description: str, rows: Sequence[tuple[str, Sequence[Bar]]], x: Scale) -> str:
     """Rows of bars, one bar a series."""
-    left, lane, gap = 150, 11, 10
+    left, lane, gap = 165, 11, 10
     height = TOP + sum(lane * len(bars) + gap for _, bars in rows) + BOTTOM
     box = (left, TOP, WIDTH - left - RIGHT, height - TOP - BOTTOM)
     parts = [_grid(box, x, None)]
@@ -124,10 +125,9 @@ def bar_chart(chart_id: str, title: str, description: str, rows: Sequence[tuple[
     return _svg(chart_id, title, description, height, parts)
 
 
-def swatch(style: int, dashed: bool = False) -> str:
+def swatch(style: int) -> str:
     """A piece of a line with its marker, for a legend."""
-    dash = ' stroke-dasharray="5 4"' if dashed else ""
-    line = f'<line class="line s{style}" x1="1" y1="7" x2="27" y2="7"{dash}/>'
+    line = f'<line class="line s{style}" x1="1" y1="7" x2="27" y2="7"/>'
     return f'<svg class="swatch" viewBox="0 0 28 14" aria-hidden="true">{line}{_marker(style, 14, 7)}</svg>'
 
 

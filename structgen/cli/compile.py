@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, is_dataclass
 from typing import Annotated, Any
 
 import numpy as np
@@ -44,9 +43,8 @@ def compile_(
         "first_mask_ms": 1e3 * (masked - compiled),
         "first_tokens": int(np.unpackbits(np.asarray(first_mask).view(np.uint8)).sum()),
     }
-    details = getattr(grammar, "report", None)
-    if is_dataclass(details) and not isinstance(details, type):
-        report["report"] = asdict(details)
+    if grammar.report is not None:
+        report["report"] = grammar.report.as_dict()
     if as_json:
         print_json(report)
         return

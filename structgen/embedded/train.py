@@ -1,8 +1,8 @@
 """Trains the tokenizer, the target and the draft from maskbench.jsonl.gz.
 
     python -m structgen.embedded.train --data maskbench.jsonl.gz --out DIR --model tokenizer
-    python -m structgen.embedded.train --data maskbench.jsonl.gz --out DIR --model target --minutes 75
-    python -m structgen.embedded.train --data maskbench.jsonl.gz --out DIR --model draft --minutes 20 \\
+    python -m structgen.embedded.train --data maskbench.jsonl.gz --out DIR --model target --minutes 66
+    python -m structgen.embedded.train --data maskbench.jsonl.gz --out DIR --model draft --minutes 27 \\
         --teacher DIR/target
 
 DIR gets `target/` and `draft/`, each a folder for `from_pretrained`. A batch depends on the data, the seed, its number

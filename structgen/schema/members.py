@@ -139,8 +139,10 @@ class Members:
         return known
 
     def _successors(self, state: State) -> Iterator[State]:
-        moves = chain(self._named_moves(state, None), self._open_moves(state))
-        return (move.state for move in moves if self._fits(move.state))
+        for move in chain(self._named_moves(state, None), self._open_moves(state)):
+            self.terms.spend(1)
+            if self._fits(move.state):
+                yield move.state
 
     def _fits(self, state: State) -> bool:
         """Whether the counts and what is required still leave a way."""

@@ -108,6 +108,8 @@ def number_language(form: NumberForm, integer_fractions: bool, negative_zero: bo
             values = (form.multiple * index for index in range(first, last + 1))
             few = NumberForm(values=tuple(value for value in values if form.contains(value)))
             return number_language(few, integer_fractions, negative_zero)
+    if form.multiple == 1 and not integer_fractions and not form.not_multiples:
+        return _integers(*_multiples(form), negative_zero)
     spelled = _spelling(form, integer_fractions)
     positive = intersect(spelled, _magnitudes(form.low, form.low_open, form.high, form.high_open))
     negative = intersect(spelled, _magnitudes(_minus(form.high), form.high_open, _minus(form.low), form.low_open))
@@ -117,6 +119,23 @@ def number_language(form: NumberForm, integer_fractions: bool, negative_zero: bo
         if negative_zero or form.low is None or form.low < 0:
             negative = union(negative, zero)
     return union(positive, concat(string("-"), negative))
+
+
+def _integers(first: int | None, last: int | None, negative_zero: bool) -> Language:
+    """The integers from first to last (None: no bound), in digits only."""
+
+    def magnitudes(low: int | None, high: int | None) -> Language:
+        """Positive integers within these bounds."""
+        if high is not None and high < 1:
+            return NOTHING
+        above = decimals.whole_above(max(low or 1, 1) - 1)
+        return above if high is None else intersect(above, decimals.whole_below(high + 1))
+
+    zero = string("0") if (first is None or first <= 0) and (last is None or last >= 0) else NOTHING
+    negative = magnitudes(None if last is None else -last, None if first is None else -first)
+    if negative_zero or first is None or first < 0:
+        negative = union(negative, zero)
+    return union(magnitudes(first, last), zero, concat(string("-"), negative))
 
 
 def _minus(bound: Fraction | None) -> Fraction | None:
