@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,6 +65,8 @@ class TransformersModel:
         self._chat = chat
         self._model: Any = None
         self._is_ready = False
+        # Asking the driver whether there is a GPU, as libraries do on import, would keep forked workers from using it.
+        os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
         try:
             transformers = _transformers()
             self._tokenizer = transformers.AutoTokenizer.from_pretrained(self._source)

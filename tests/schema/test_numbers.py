@@ -73,3 +73,22 @@ def test_digits_only() -> None:
     integers = number_language(NumberForm(multiple=Fraction(1), low=Fraction(0)), False, False)
     assert integers.matches("0") and integers.matches("120")
     assert not any(map(integers.matches, ("-0", "1.0", "1e2", "00", "")))
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.builds(NumberForm, low=bounds, low_open=st.booleans(), high=bounds, high_open=st.booleans()),
+    st.lists(st.integers(-300, 300), max_size=10),
+    st.booleans(),
+)
+def test_integers_in_digits(form: NumberForm, values: list[int], negative_zero: bool) -> None:
+    """Of the integers, those within the bounds, and no other spelling of them."""
+    form = NumberForm(form.low, form.low_open, form.high, form.high_open, Fraction(1))
+    language = number_language(form, integer_fractions=False, negative_zero=negative_zero)
+    near = [int(bound) + d for bound in (form.low, form.high) if bound is not None for d in (-2, -1, 0, 1, 2)]
+    for value in [*values, *near, 0]:
+        assert language.matches(str(value)) == form.contains(Fraction(value)), (form, value)
+        assert not language.matches(f"{value}.0")
+        assert not language.matches(f"0{value}")
+    zero = form.contains(Fraction(0))
+    assert language.matches("-0") == (zero and (negative_zero or form.contains(Fraction(-1))))
