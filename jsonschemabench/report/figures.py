@@ -145,12 +145,14 @@ def efficiency_figure(runs: Sequence[WrittenRun], styles: Styles) -> Figure:
     """Time of a later token, and the engine's part of it."""
     each = [(run.header.engine, efficiency_figures(run.texts)) for run in runs]
     whole, part = "time per later token µs, mean", "— of it the engine's (mask, commit), mean"
+    most = max((found[whole] for _, found in each if not math.isnan(found[whole])), default=0.0)
+    unit, size = ("ms", 1000) if most >= 1000 else ("µs", 1)
     rows = []
     for name, found in each:
-        inner, outer = (0.0 if math.isnan(found[key]) else found[key] / 1000 for key in (part, whole))
-        text = f"{name}: {outer:.2f} ms a token, of it {inner:.3f} ms the engine's"
+        inner, outer = (0.0 if math.isnan(found[key]) else found[key] / size for key in (part, whole))
+        text = f"{name}: {outer:,.4g} {unit} a token, of it {inner:,.3g} {unit} the engine's"
         rows.append((name, [svg.Bar(styles[name], inner, outer, text)]))
-    scale = svg.linear_scale("time per later token", max(bars[0].outer for _, bars in rows), " ms")
+    scale = svg.linear_scale("time per later token", most / size, f" {unit}")
     title = "Time per token with a model"
     drawing = svg.bar_chart("per-token", title, " ".join(f"{bars[0].text}." for _, bars in rows), rows, scale)
     return Figure("per-token", title, "Faint: the whole step. Solid: the engine's part, mask and commit.", drawing, ())

@@ -47,10 +47,11 @@ def mask_records(engine: str, seed: int) -> list[Record]:
     for number in range(40):
         ended = {3: "timeout", 5: "refused"}.get(number * (seed + 1), "done")
         times = tuple(int(10 ** chance.gauss(4 + seed / 4, 0.7)) for _ in range(50))
+        times += (10**9,) if number == 9 else ()  # the hardest
         case_id = f"{HOSTILE}{number}" if number == 7 else f"case {number}"
         right = Verdict(valid=True, accepted=number != 9, num_tokens=51, num_read=51)
         slowest = ({"instance": 0, "token": 4, "ns": max(times), "tail": '{"a": "</td>'},)
-        done = {
+        done: dict[str, Any] = {
             "verdicts": (right,),
             "mask_ns": (times,),
             "slowest": slowest,
@@ -73,7 +74,24 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
             lines = [header_line(header(command, engine, second)), *map(record_line, records)]
             file.write_text("\n".join([*lines, '{"record": {"id"']))
         for command in ("efficiency", "quality gsm8k"):
-            text = Written(engine, "t", "s", "done", "", 10, 20, (30, 40), (3, 4), 3, 3, 1, "end", HOSTILE, True, False)
+            text = Written(
+                engine,
+                "t",
+                "s",
+                "done",
+                "",
+                10,
+                20,
+                (9_000_000, 8_000_000),
+                (3000, 4000),
+                3,
+                3,
+                1,
+                "end",
+                HOSTILE,
+                True,
+                False,
+            )
             file = folder / command.replace(" ", "/") / f"{engine}.jsonl"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(header_line(header(command, engine, second)) + "\n" + written_line(text) + "\n")
