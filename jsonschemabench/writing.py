@@ -122,7 +122,8 @@ class Writer:
                 return
             unpaid = 0 if self.skip_forced else looked - masked  # the look for a sole token serves the figures only
             text.step_ns.append(end - begin - unpaid)
-            text.engine_ns.append(masked - begin + end - chosen)
+            if session is not None:
+                text.engine_ns.append(masked - begin + end - chosen)
             text.num_forced += only is not None
             if ended:
                 text.finish = END

@@ -119,6 +119,7 @@ def test_a_run_with_everything_in_it(tokenizer: Tokenizer, tmp_path: Path) -> No
     assert found["valid %"] == found["valid % of those that ended"] == pytest.approx(200 / 3)
     assert (found["truncated %"], found["tokens per forward pass"]) == (0, 1)
     assert math.isnan(figures(alone.texts)["compile µs, p50"])
+    assert math.isnan(figures(alone.texts)["— of it the engine's (mask, commit), mean"])
     titles = [table.title for table in efficiency_tables(result.runs)]
     assert titles[1:3] == [
         "The 3 schemas for which all wrote a text",
@@ -194,9 +195,14 @@ def test_worked_examples_and_bad_rows(tokenizer: Tokenizer, tmp_path: Path) -> N
     path.write_text(path.read_text() + '\n{"question": "no answer"}\nnot json\n')
     questions, damages = quality.load_questions("gsm8k", str(path))
     assert [damage.where for damage in damages] == ["gsm8k.jsonl line 3", "gsm8k.jsonl line 4"]
-    prompts = []
-    model = FakeModel(tokenizer, "")
-    model.encode = lambda prompt: prompts.append(prompt) or [PROMPT_ID]  # type: ignore[method-assign, func-returns-value]
+    prompts: list[str] = []
+
+    class Listening(FakeModel):
+        def encode(self, prompt: str) -> list[int]:
+            prompts.append(prompt)
+            return super().encode(prompt)
+
+    model = Listening(tokenizer, "")
     assert len(quality.tasks_of("gsm8k", questions, 1, model, embedded=False)) == 1
     assert 'JSON: {"reasoning": "Two more than 2 is 4.", "answer": 4}\n\nQuestion: A thousand' in prompts[0]
     with pytest.raises(DataProblem, match="no question is left"):
