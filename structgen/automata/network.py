@@ -42,6 +42,7 @@ class Network:
         self._net = arena.tables[k.NET]
         self._buffer: list[int] = []
         self._base = 0  # pc of the first buffered instruction
+        self._next = 0  # pc of the next instruction
         self._switch_rows: list[int] = []
         self._switch_base = 0
         self._thunks: list[tuple[Callable[..., int], tuple[Any, ...]]] = []
@@ -65,7 +66,8 @@ class Network:
 
     def instruction(self, op: int, a: int = 0, b: int = 0, c: int = 0, *, rule: int) -> int:
         """Append an instruction; its pc."""
-        pc = self._base + len(self._buffer) // _WIDTH
+        pc = self._next
+        self._next = pc + 1
         self._buffer += (op, a, b, c, rule)
         return pc
 
@@ -203,7 +205,7 @@ class Network:
                     raise ArenaFull(table)
                 self._arena.tables[table][base : base + count] = np.array(rows, np.int32).reshape(count, width)
                 self._header[k.COUNT + table] = base + count
-        self._base += len(self._buffer) // _WIDTH
+        self._base = self._next
         self._switch_base += len(self._switch_rows) // 2
         self._buffer.clear()
         self._switch_rows.clear()
@@ -264,8 +266,12 @@ class Network:
 
     def chain(self, data: bytes, after: int, rule: int) -> int:
         """A literal."""
+        pc, buffer = self._next, self._buffer
         for byte in reversed(data):
-            after = self.instruction(k.BYTE, byte, after, rule=rule)
+            buffer += (k.BYTE, byte, after, 0, rule)
+            after = pc
+            pc += 1
+        self._next = pc
         return after
 
     def _seq(self, node: Seq, after: int, rule: int) -> int:

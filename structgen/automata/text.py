@@ -44,7 +44,7 @@ class Tail:
 
     rule: int
     start: int
-    entrances: Mapping[tuple[int, tuple[tuple[int, int], ...]], int]  # (lead byte, code points after it) → way in
+    entrances: Mapping[tuple[int, tuple[tuple[int, int], ...]], int]  # (bytes to come, their code points) → way in
 
 
 NO_TAILS: Mapping[int, Tail] = MappingProxyType({})
@@ -222,8 +222,8 @@ class _Ended:
             net.patch(loop, emit_pieces(net, pieces, self.encoding, rule), close)
             net.start_rule(rule, loop)
             entrances = {
-                (byte, _code_points(part)): net.entrance(_continuation(net, part, _rest(byte), rule), rule)
-                for byte, part in _lead_parts(pieces)
+                (rest, _code_points(part)): net.entrance(_continuation(net, part, rest, rule), rule)
+                for _, rest, part in _lead_runs(pieces)
             }
             tail = net.tails[key] = Tail(rule, loop, entrances)
         return tail
@@ -334,34 +334,29 @@ def _escapes(low: int, high: int) -> bool:
 def _emit_leads(net: Network, pieces: Pieces, tails: Mapping[int, Tail], after: int, rule: int) -> int:
     """Code points above U+007F."""
     masks: dict[int, int] = {}
-    for byte, part in _lead_parts(pieces):
+    for leads, rest, part in _lead_runs(pieces):
         tail = tails.get(part[0][2])
         entrance = (
-            tail.entrances.get((byte, _code_points(part))) if tail and len({t for _, _, t in part}) == 1 else None
+            tail.entrances.get((rest, _code_points(part))) if tail and len({t for _, _, t in part}) == 1 else None
         )
         if entrance is not None:
             pc = net.call_once(entrance, after, rule=rule)
         else:
-            pc = _continuation(net, part, _rest(byte), rule)
-        masks[pc] = masks.get(pc, 0) | 1 << byte
+            pc = _continuation(net, part, rest, rule)
+        masks[pc] = masks.get(pc, 0) | leads
     return net.switch(masks, rule=rule)
-
-
-def _rest(lead: int) -> int:
-    return 1 if lead < 0xE0 else 2 if lead < 0xF0 else 3
 
 
 def _code_points(part: Pieces) -> tuple[tuple[int, int], ...]:
     return tuple((low, high) for low, high, _ in part)
 
 
-def _lead_parts(pieces: Pieces) -> list[tuple[int, Pieces]]:
-    """Lead bytes of the code points above U+007F, each with its pieces relative to the least it could spell."""
+def _lead_runs(pieces: Pieces) -> list[tuple[int, int, Pieces]]:
+    """Lead bytes of code points above U+007F: (set of lead bytes, bytes to come, pieces relative to the least)."""
     return [
-        (first + block, part)
-        for first, last, base, size, least in _LEADS
+        ((1 << first + high + 1) - (1 << first + low), rest + 1, part)
+        for rest, (first, last, base, size, least) in enumerate(_LEADS)
         for low, high, part in _runs(_clip(pieces, least, base + (last - first + 1) * size - 1), base, size)
-        for block in range(low, high + 1)
     ]
 
 

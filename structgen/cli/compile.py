@@ -50,6 +50,6 @@ def compile_(
         return
     print(f"compiled in {report['compile_ms']:.2f} ms for {report['vocab_size']:,} tokens")
     print(f"first mask in {report['first_mask_ms']:.2f} ms: {report['first_tokens']:,} tokens allowed")
-    for name, value in report.get("report", {}).items():
-        if value:
-            print(f"{name}: {value}")
+    if grammar.report is not None:
+        counts = ", ".join(f"{number} {status}" for status, number in sorted(grammar.report.counts.items()))
+        print(f"keywords: {counts or 'none'}")
