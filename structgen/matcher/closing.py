@@ -1,116 +1,231 @@
-"""Shortest completions: the fewest bytes that end a text from a state.
+"""Shortest completions: the fewest bytes that end a text from a state, and the tokens they take.
 
 Within a rule it is Dijkstra's algorithm over items (pc, counter); a call costs the rule's own shortest text (Knuth
 1977, "A generalization of Dijkstra's algorithm": a cheapest derivation never contains a rule inside itself, so a rule
 that is being computed counts as unreachable below itself). Across rules it follows the callers of the state's items.
 Only what lies nearer than the answer is expanded.
+
+Every item on a shortest path learns its own shortest rest on the way, so that the next state along a text finds its
+answer at once: an object of 30 required properties took 350 ms a token when each state searched anew, and takes 60 µs.
+Texts are kept as links (piece, rest), not as strings: a path of n bytes costs n links, not n²/2 bytes.
 """
 
 from __future__ import annotations
 
 import heapq
+import threading
+import weakref
 from itertools import count
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from structgen.masks.engine import Engine
+from structgen.automata.network import ArenaFull
+from structgen.errors import TokenizerError
 from structgen_kernels import arena as k
 
-Found = bytes | None
+if TYPE_CHECKING:
+    from structgen.masks.engine import Engine
+
+Item: TypeAlias = "tuple[int, int]"
+
+
+class Rest(NamedTuple):
+    """A shortest text: its length, its first piece (bytes, or another text), and the text after it."""
+
+    cost: int
+    piece: bytes | Rest
+    after: Rest | None
+
+    def text(self) -> bytes:
+        """The text itself, without recursion: texts are as long as they like."""
+        out = bytearray()
+        todo: list[bytes | Rest] = [self]
+        while todo:
+            part = todo.pop()
+            if isinstance(part, bytes):
+                out += part
+                continue
+            if part.after is not None:
+                todo.append(part.after)
+            todo.append(part.piece)
+        return bytes(out)
+
+
+NOTHING_LEFT = Rest(0, b"", None)
+
+
+def closing_of(engine: Engine) -> Closing:
+    """What is known of an engine's shortest completions; it stays true for the engine's life."""
+    found = _closings.get(engine)
+    return found if found is not None else _closings.setdefault(engine, Closing(engine))
 
 
 class Closing:
-    """Shortest completions in one engine; keep one while several states are asked for."""
+    """Shortest completions in one engine. Thread-safe."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self._engine = weakref.proxy(engine)
         self._tables = engine.arena.tables
-        self._items: dict[tuple[int, int], Found] = {}
-        self._states: dict[int, Found] = {}
-        self._open: set[tuple[int, int]] = set()
+        self._items: dict[Item, Rest | None] = {}
+        self._states: dict[int, Rest | None] = {}
+        self._num_tokens: dict[int, int | None] = {}
+        self._bytes: dict[int, bytes] = {}
+        self._open: set[Item] = set()
+        self._lock = threading.RLock()
+        self.worst_after: dict[int, float] = {}
+        """By state, the most tokens that a completion takes after any token the state allows."""
 
-    def completion(self, state: int, limit: int) -> Found:
+    def completion(self, state: int, limit: int) -> bytes | None:
         """A shortest byte string after which the text may end, or None if there is none of at most `limit` bytes."""
-        found = self._state(state)
-        return found if found is not None and len(found) <= limit else None
+        with self._lock:
+            rest = self._state(state)
+        return rest.text() if rest is not None and rest.cost <= limit else None
 
-    def _state(self, state: int) -> Found:
-        if state in self._states:
-            return self._states[state]
-        self._states[state] = None  # a state cannot be its own shortest way out
+    def tokens(self, state: int, limit: int) -> int | None:
+        """Tokens that suffice to spell a shortest completion, or None if that takes more than `limit`."""
+        with self._lock:
+            rest = self._state(state)
+            if rest is None or rest.cost > limit * self._engine.vocab.max_token_bytes:
+                return None
+            if state not in self._num_tokens:
+                self._num_tokens[state] = self._spelled(rest.text())
+            needed = self._num_tokens[state]
+        return needed if needed is not None and needed <= limit else None
+
+    def _spelled(self, text: bytes) -> int | None:
+        """Tokens of a text; None where the vocabulary (one without single bytes) cannot spell it."""
+        try:
+            return len(self._engine.vocab.encode(text))
+        except TokenizerError:
+            return None
+
+    def _state(self, state: int) -> Rest | None:
+        """A shortest completion of a state; the states after its rules are found first, without recursion."""
+        if self._engine.retired:
+            raise ArenaFull(k.STATES)
+        stack = [state]
+        entered: set[int] = set()
+        while stack:
+            current = stack[-1]
+            if current in self._states:
+                stack.pop()
+                continue
+            exits = self._exits(current)
+            missing = [after for _, after in exits if after and after not in self._states and after not in entered]
+            if missing and current not in entered:
+                entered.add(current)
+                stack += missing
+                continue
+            best = NOTHING_LEFT if self._tables[k.STATES][current, k.S_FLAGS] & k.ACCEPTS else None
+            for inside, after in exits:
+                rest = self._states.get(after) if after else NOTHING_LEFT
+                if rest is not None and (best is None or inside.cost + rest.cost < best.cost):
+                    best = Rest(inside.cost + rest.cost, inside, rest)
+            self._states[current] = best
+            stack.pop()
+        return self._states[state]
+
+    def _exits(self, state: int) -> list[tuple[Rest, int]]:
+        """For each item of a state, a shortest text to the end of its rule and the state after that (0: the end)."""
         row = self._tables[k.STATES][state].tolist()
         first = row[k.S_ITEMS]
-        best: Found = b"" if row[k.S_FLAGS] & k.ACCEPTS else None
+        exits = []
         for pc, origin, arg in self._tables[k.ITEMS][first : first + row[k.S_EXTENDED]].tolist():
-            if best == b"":
-                break
             inside, _ = self._item(pc, arg)
-            if inside is None or (best is not None and len(inside) >= len(best)):
+            if inside is None:
                 continue
-            if origin == k.ROOT:
-                best = inside
-                continue
-            rule = int(self._tables[k.NET][pc, 4])
-            after = self._engine.goto(origin, rule)
-            rest = self._state(after) if after else None
-            if rest is not None and (best is None or len(inside) + len(rest) < len(best)):
-                best = inside + rest
-        self._states[state] = best
-        return best
+            after = 0 if origin == k.ROOT else self._engine.goto(origin, int(self._tables[k.NET][pc, 4]))
+            if after or origin == k.ROOT:
+                exits.append((inside, after))
+        return exits
 
-    def _item(self, pc: int, arg: int) -> tuple[Found, bool]:
+    def _item(self, pc: int, arg: int) -> tuple[Rest | None, bool]:
         """A shortest text from an item to the end of its rule, and whether the answer holds in every context."""
-        key = (pc, arg)
-        if key in self._items:
-            return self._items[key], True
-        if key in self._open:
+        item = (pc, arg)
+        if item in self._items:
+            return self._items[item], True
+        if item in self._open:
             return None, False
-        self._open.add(key)
-        found, cut = self._search(pc, arg)
-        self._open.remove(key)
-        clean = cut is None or (found is not None and len(found) <= cut)
-        if clean:
-            self._items[key] = found
-        return found, clean
+        self._open.add(item)
+        try:
+            return self._search(item)
+        finally:
+            self._open.remove(item)
 
-    def _search(self, pc: int, arg: int) -> tuple[Found, int | None]:
-        """Dijkstra from an item. Also the least cost at which a call into an open rule was passed over."""
+    def _search(self, start: Item) -> tuple[Rest | None, bool]:
+        """Dijkstra from an item. An item whose own rest is known ends the search; what the path taught is kept."""
         order = count()
-        queue: list[tuple[int, int, int, int, bytes]] = [(0, next(order), pc, arg, b"")]
-        done: set[tuple[int, int]] = set()
-        cut: int | None = None
+        queue: list[tuple[int, int, Item, Rest | None]] = [(0, next(order), start, None)]
+        cheapest: dict[Item, int] = {start: 0}
+        reached: dict[Item, tuple[Item, bytes | Rest]] = {}
+        done: set[Item] = set()
+        cut: int | None = None  # the least cost at which a call into an open rule was passed over
         while queue:
-            cost, _, pc, arg, text = heapq.heappop(queue)
-            if (pc, arg) in done:
+            cost, _, item, rest = heapq.heappop(queue)
+            if rest is not None:
+                clean = cut is None or cost <= cut
+                return self._learn(start, item, rest, reached, keep=clean), clean
+            if item in done:
                 continue
-            done.add((pc, arg))
-            op, a, b, c, _ = self._instruction(pc)
-            step: list[tuple[int, int, bytes]] = []
+            done.add(item)
+            if item in self._items:
+                known = self._items[item]
+                if known is not None:
+                    heapq.heappush(queue, (cost + known.cost, next(order), item, known))
+                continue
+            op, a, b, c, _ = self._instruction(item[0])
             if op == k.END:
-                return text, cut
-            if op == k.BYTE:
-                step = [(b, arg, bytes((self._least_byte(a),)))]
-            elif op == k.SWITCHED:
-                rows = self._tables[k.SWITCH][b : b + c].tolist()
-                step = [(target, arg, bytes((byte,))) for byte, target in rows]
-            elif op == k.SPLIT:
-                step = [(a, arg, b""), (b, arg, b"")]
-            elif op in (k.JUMP, k.NOTE):
-                step = [(a, arg, b"")]
-            elif op == k.SET:
-                step = [(a, b, b"")]
-            elif op == k.TAKE and b <= arg - 1 <= c:
-                step = [(a, arg - 1, b"")]
-            elif op == k.ZERO and arg == 0:
-                step = [(a, 0, b"")]
-            elif op == k.CALL:
+                heapq.heappush(queue, (cost, -1, item, NOTHING_LEFT))
+                continue
+            if op == k.CALL:
                 inside, clean = self._item(int(self._tables[k.RULES][a, 0]), c)
                 if not clean and cut is None:
                     cut = cost + 1
-                if inside is not None:
-                    step = [(b, arg, inside)]
-            for target, counter, piece in step:
-                if (target, counter) not in done:
-                    heapq.heappush(queue, (cost + len(piece), next(order), target, counter, text + piece))
-        return None, cut
+                steps: list[tuple[Item, bytes | Rest]] = [] if inside is None else [((b, item[1]), inside)]
+            else:
+                steps = self._steps(op, a, b, c, item[1])
+            for target, piece in steps:
+                total = cost + (len(piece) if isinstance(piece, bytes) else piece.cost)
+                if target not in done and total < cheapest.get(target, total + 1):
+                    cheapest[target] = total
+                    reached[target] = (item, piece)
+                    heapq.heappush(queue, (total, next(order), target, None))
+        if cut is None:
+            self._items[start] = None
+        return None, cut is None
+
+    def _learn(
+        self, start: Item, item: Item, rest: Rest, reached: dict[Item, tuple[Item, bytes | Rest]], *, keep: bool
+    ) -> Rest:
+        """The rest of `start`, by way of `item`; every item between learns its own."""
+        if keep:
+            self._items[item] = rest
+        while item != start:
+            item, piece = reached[item]
+            cost = len(piece) if isinstance(piece, bytes) else piece.cost
+            if cost:
+                rest = Rest(cost + rest.cost, piece, rest)
+            if keep:
+                self._items[item] = rest
+        return rest
+
+    def _steps(self, op: int, a: int, b: int, c: int, arg: int) -> list[tuple[Item, bytes | Rest]]:
+        """Where an instruction other than END and CALL leads, and the byte it writes on the way."""
+        if op == k.BYTE:
+            return [((b, arg), self._least_byte(a))]
+        if op == k.SWITCHED:
+            rows = self._tables[k.SWITCH][b : b + c].tolist()
+            return [((target, arg), bytes((byte,))) for byte, target in rows]
+        if op == k.SPLIT:
+            return [((a, arg), b""), ((b, arg), b"")]
+        if op in (k.JUMP, k.NOTE):
+            return [((a, arg), b"")]
+        if op == k.SET:
+            return [((a, b), b"")]
+        if op == k.TAKE and b <= arg - 1 <= c:
+            return [((a, arg - 1), b"")]
+        if op == k.ZERO and arg == 0:
+            return [((a, 0), b"")]
+        return []
 
     def _instruction(self, pc: int) -> list[int]:
         row: list[int] = self._tables[k.NET][pc].tolist()
@@ -119,7 +234,12 @@ class Closing:
             row = self._tables[k.NET][pc].tolist()
         return row
 
-    def _least_byte(self, byte_class: int) -> int:
+    def _least_byte(self, byte_class: int) -> bytes:
         """The byte of a class to write: a printable one if there is one."""
-        members = self._engine.class_bytes(byte_class)
-        return next((b for b in members if 0x20 < b < 0x7F), members[0])
+        if byte_class not in self._bytes:
+            members = self._engine.class_bytes(byte_class)
+            self._bytes[byte_class] = bytes((next((b for b in members if 0x20 < b < 0x7F), members[0]),))
+        return self._bytes[byte_class]
+
+
+_closings: weakref.WeakKeyDictionary[Engine, Closing] = weakref.WeakKeyDictionary()

@@ -6,6 +6,7 @@ leaves the matcher as it was.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,12 +15,14 @@ import numpy as np
 from structgen.automata.network import ArenaFull
 from structgen.errors import MatcherError
 from structgen.masks.engine import Engine
-from structgen.matcher.closing import Closing
+from structgen.matcher.closing import closing_of
 
 if TYPE_CHECKING:
     from structgen.compiler import CompiledGrammar
 
 T = TypeVar("T")
+
+MANY_TOKENS = 1 << 20  # no budget is larger
 
 
 class Matcher:
@@ -150,18 +153,15 @@ class Matcher:
 
     def shortest_completion(self, limit: int = 1 << 16) -> bytes | None:
         """A shortest byte string that completes the text, or None if it is longer than `limit` bytes."""
-        return self._try(lambda: Closing(self._engine).completion(self._state, limit))
+        return self._try(lambda: closing_of(self._engine).completion(self._state, limit))
 
     def closing_tokens(self, limit: int = 1 << 16) -> int | None:
         """Tokens that suffice to finish from here, the end-of-text token included; None if more than `limit`.
 
         An upper bound: the canonical tokenisation of a shortest completion.
         """
-        completion = self.shortest_completion(limit * self.grammar.vocab.max_token_bytes)
-        if completion is None:
-            return None
-        needed = len(self.grammar.vocab.encode(completion)) + 1
-        return needed if needed <= limit else None
+        needed = self._try(lambda: closing_of(self._engine).tokens(self._state, limit - 1))
+        return None if needed is None else needed + 1
 
     def fill_closing_bitmask(self, bitmask: Any, index: int, budget: int) -> bool:
         """Like `fill_next_token_bitmask`, narrowed to tokens after which the text can end within `budget` tokens.
@@ -172,19 +172,19 @@ class Matcher:
         return self._try(lambda: self._narrow(self._rows[index], budget))
 
     def _narrow(self, row: Any, budget: int) -> bool:
-        vocab, closing = self.grammar.vocab, Closing(self._engine)
+        closing, state = closing_of(self._engine), self._state
+        if closing.worst_after.get(state, math.inf) + 2 <= budget:
+            return True
         allowed = np.flatnonzero(np.unpackbits(row.view(np.uint8), bitorder="little")).astype(np.int32)
-        text = allowed[~np.isin(allowed, np.fromiter(self._eos, np.int32, len(self._eos)))]
-        after = self._engine.advance_each(self._state, text)
+        is_end = np.isin(allowed, np.fromiter(self._eos, np.int32, len(self._eos)))
+        text = allowed[~is_end]
+        states, which = np.unique(self._engine.advance_each(state, text), return_inverse=True)
+        needed = np.array([closing.tokens(after, MANY_TOKENS) for after in states.tolist()], float)  # None is nan
+        closing.worst_after[state] = float(np.where(np.isnan(needed), math.inf, needed).max(initial=0.0))
+        kept = np.concatenate([allowed[is_end] if budget >= 1 else allowed[:0], text[(needed + 2 <= budget)[which]]])
         row[:] = 0
-        kept: list[int] = [t for t in allowed.tolist() if t in self._eos] if budget >= 1 else []
-        for state in np.unique(after[after > 0]).tolist():
-            completion = closing.completion(state, budget * vocab.max_token_bytes)
-            if completion is not None and len(vocab.encode(completion)) + 2 <= budget:
-                kept += text[after == state].tolist()
-        for token in kept:
-            row[token >> 5] |= np.uint32(1 << (token & 31))
-        return bool(kept)
+        np.bitwise_or.at(row, kept >> 5, np.uint32(1) << (kept & 31).astype(np.uint32))
+        return len(kept) > 0
 
     # ---- engine generations ------------------------------------------------------------------------------------
 
