@@ -25,9 +25,11 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(RUN_TESTS) -m "not slow" -q $(PYTEST_ARGS)
 
-# The peers are measured beside structgen where they are installed: make bench DATA=… TOKENIZER=…
+# structgen beside its peers on 200 schemas; without DATA and TOKENIZER, on the small sets of the project.
+# make bench DATA=maskbench.jsonl.gz TOKENIZER=llama3.tokenizer.json.gz
 bench: $(VENV)/.installed-bench
-	$(BIN)/python -m jsonschemabench masks --engine structgen --tokenizer "$(TOKENIZER)" --data "$(DATA)" --sample 300
+	$(BIN)/python -m jsonschemabench masks --compare structgen,llguidance,xgrammar --sample 200 \
+		$(if $(DATA),--data "$(DATA)") $(if $(TOKENIZER),--tokenizer "$(TOKENIZER)")
 
 # torch comes first and alone, so that an index or folder with a CPU-only build serves it before anything asks for more.
 $(VENV)/.torch: constraints.txt
