@@ -43,8 +43,7 @@ class EngineHost:
         """Start a new generation if `engine`, which is full, is still the current one."""
         with self._lock:
             if self.engine is engine:
-                engine.retire()
-                self.engine = Engine(self.vocab, self.limits)
+                self.engine = Engine(self.vocab, self.limits, arena=engine.retire())
                 self.generation += 1
 
 

@@ -212,6 +212,22 @@ class Arena:
             self.header[ADDRESS + index] = table.ctypes.data
             self.header[CAPACITY + index] = rows
 
+    def clear(self) -> None:
+        """Empty every table, for a new generation in the same memory (whose pages are there already).
+
+        Only what is read before it is written is zeroed.
+        """
+        header, stamp = self.header, self.header[STAMP]
+        for table in (CLASSES, ENTRIES, ROW_OWNER):
+            self.tables[table][: self.count(ROWS if table == ROW_OWNER else table)] = 0
+        for table in (STATE_TABLE, ENTRY_TABLE, TRIE_TABLE):
+            self.tables[table][:] = 0
+        kept = header[ADDRESS:NUM_NEEDS].copy()
+        words = header[WORDS]
+        header[:] = 0
+        header[ADDRESS:NUM_NEEDS] = kept
+        header[WORDS], header[STAMP], header[WALK_ENTRY], header[STEPS_LEFT] = words, stamp, -1, -1
+
     def count(self, table: int) -> int:
         """Rows of a table in use."""
         return int(self.header[COUNT + table])

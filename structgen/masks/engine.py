@@ -1,8 +1,8 @@
 """One generation of the engine: the tables of an arena for one vocabulary, its network, and the calls into the kernels.
 
 States are ints of this generation. All grammars of a vocabulary share it, and with it every terminal, state and mask
-row they have in common. When a table is full the generation is retired and its memory given back; who holds states
-of it starts again in the next one (see `structgen.compiler`).
+row they have in common. When a table is full the generation is retired and the next one takes over its memory; who
+holds states of it starts again there (see `structgen.compiler`).
 """
 
 from __future__ import annotations
@@ -99,14 +99,19 @@ def _short_rows(vocab: Vocabulary, rows: npt.NDArray[np.uint32]) -> None:
         rows[r] = bits.view(np.uint32)
 
 
+NO_ARENA = Arena(dict.fromkeys(range(k.NUM_TABLES), 0), num_words=1)
+"""What a retired engine has: tables without rows."""
+
+
 class Engine:
     """States, transitions and masks of one generation. Thread-safe: one lock around every kernel call."""
 
-    def __init__(self, vocab: Vocabulary, limits: Limits) -> None:
+    def __init__(self, vocab: Vocabulary, limits: Limits, *, arena: Arena | None = None) -> None:
+        """The first generation, or, with the arena that `retire` gave back, the next."""
         self.vocab = vocab
         self.limits = limits
         self.lock = threading.Lock()
-        self.arena = Arena(_capacities(vocab, limits), num_words=vocab.num_words)
+        self.arena = arena or Arena(_capacities(vocab, limits), num_words=vocab.num_words)
         self.header = self.arena.header
         self.retired = False
         self._ends = np.array(vocab.eos_token_ids, np.int32)
@@ -114,10 +119,11 @@ class Engine:
         self.header[k.WIDE] = WIDE_TOKENS
         self.header[k.ARG_CAP] = vocab.max_token_bytes + COUNTER_SLACK
         self.header[k.LONGEST_TOKEN] = vocab.max_token_bytes
-        self._load_trie()
+        self._load_trie(fresh=arena is None)
         self.network = Network(self.arena)
 
-    def _load_trie(self) -> None:
+    def _load_trie(self, *, fresh: bool) -> None:
+        """Put the vocabulary's trie into the tables; in memory used before it is still there."""
         trie, tables, header = self.vocab.trie, self.arena.tables, self.header
         num_nodes = len(trie.nodes) - 1
         for table, data in (
@@ -128,17 +134,22 @@ class Engine:
             (k.TOKEN_START, trie.token_start),
             (k.TOKEN_DATA, trie.token_data),
         ):
-            tables[table][: len(data)] = data
+            if fresh:
+                tables[table][: len(data)] = data
             header[k.COUNT + table] = len(data)
-        _short_rows(self.vocab, tables[k.SHORT])
+        if fresh:
+            _short_rows(self.vocab, tables[k.SHORT])
         tables[k.TRIES][k.VOCABULARY] = (0, num_nodes, 0, -1, 0, 0)
         header[k.COUNT + k.TRIES] = 1
 
-    def retire(self) -> None:
-        """Give the memory back. Every later call raises `ArenaFull`."""
+    def retire(self) -> Arena:
+        """Give the tables back, emptied, for the next generation. Every later call raises `ArenaFull`."""
         with self.lock:
             self.retired = True
-            self.arena.tables.clear()
+            arena, self.arena = self.arena, NO_ARENA
+            self.header = NO_ARENA.header
+        arena.clear()
+        return arena
 
     def _run(self, kernel: Callable[..., int], *args: Any) -> int:
         with self.lock:

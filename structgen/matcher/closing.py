@@ -122,6 +122,8 @@ class Closing:
                     best = Rest(inside.cost + rest.cost, inside, rest)
             self._states[current] = best
             stack.pop()
+        if self._engine.retired:  # meanwhile: the tables that were read may be another generation's
+            raise ArenaFull(k.STATES)
         return self._states[state]
 
     def _exits(self, state: int) -> list[tuple[Rest, int]]:
