@@ -19,16 +19,11 @@ from numba import njit
 
 from structgen_kernels.arena import (
     ACCEPTS,
-    ALLOWED,
     ARG_CAP,
-    BELOW,
-    BUDGET,
     CALL,
     CAPACITY,
-    CLASSES,
     CLOCK,
     COUNT,
-    CURSORS,
     E_ARG,
     E_BASE,
     E_EXIT,
@@ -43,16 +38,13 @@ from structgen_kernels.arena import (
     ENTRY_WIDTH,
     EVICTED,
     EXIT_LISTS,
-    EXITED,
     EXITS,
     FIRST_BYTE,
-    FRAMES,
     ITEMS,
     JUMP,
     KERNEL,
     LAZY,
     LONGEST_TOKEN,
-    LOOPS,
     N_BASE,
     N_SLACK,
     NARROW,
@@ -62,42 +54,29 @@ from structgen_kernels.arena import (
     NOTE,
     NOTE_WIDTH,
     NOTES,
-    PAIRS,
     PARTS,
     PENDING,
     POOL,
-    QUOTING,
     RANGES,
     ROOT,
-    ROOTS,
     ROW_OWNER,
     ROWS,
     RULES,
     S_EXTENDED,
     S_FLAGS,
     S_ITEMS,
-    S_KERNEL,
     S_NUM_PARTS,
     S_PARTS,
     SAME,
     SHORT,
-    STACK,
     STATE_WIDTH,
     STATES,
-    STEPS_LEFT,
-    T_DEPTH,
-    T_END,
     T_EXITS,
     T_FIRST,
     T_NUM_EXITS,
-    T_PARENT,
-    TOP,
-    TRANS,
-    TRIE_TABLE,
     TRIE_WIDTH,
     TRIES,
     UNBUILT,
-    VISITED,
     VOCABULARY,
     WALK_ENTRY,
     WALK_EXITS,
@@ -113,231 +92,10 @@ from structgen_kernels.arena import (
     i32x3,
     i32x4,
     i32xn,
-    u64x4,
 )  # fmt: skip
-from structgen_kernels.machine import full, goto, intern, step
-
-
-@helper("int64(int64[::1], int64, int64)")
-def _start_of_entry(h, pc, arg):
-    """The state of the single item (pc, unknown caller, arg). Rules that are only entered at the start of a text have
-    one caller, the root: their states then serve as real states too."""
-    kernel = i32x3(h, KERNEL)
-    rule = i32xn(h, NET, 5)[pc, 4]
-    kernel[0, 0] = pc
-    kernel[0, 1] = ROOT if i32x3(h, RULES)[rule, 1] else TOP
-    kernel[0, 2] = arg
-    return intern(h, 1)
-
-
-@helper("int64(int64[::1], int64, int64)")
-def _walk(h, trie, start):
-    """Walk a trie from a state: runs of alive tokens go to RANGES, nodes where the caller's rule completes to EXITS.
-
-    Resumes at WALK_NODE, WALK_EXITS, WALK_RANGES, FIRST_BYTE. Returns 0 or a status.
-    """
-    tries, nodes, below = i32xn(h, TRIES, TRIE_WIDTH), i32x4(h, NODES), u64x4(h, BELOW)
-    states, trans = i32xn(h, STATES, STATE_WIDTH), i32xn(h, TRANS, 256)
-    allowed, loops = u64x4(h, ALLOWED), u64x4(h, LOOPS)
-    stack, exits, ranges, roots = i32(h, STACK), i32(h, EXITS), i32x2(h, RANGES), i32(h, ROOTS)
-    base, end = tries[trie, T_DEPTH], np.int64(tries[trie, T_END])
-    i, num_exits, num_ranges = h[WALK_NODE], h[WALK_EXITS], h[WALK_RANGES]
-    first_byte = h[FIRST_BYTE]
-    max_exits = h[CAPACITY + EXITS] - h[EXIT_LISTS]
-    by_first_byte = trie == VOCABULARY
-    stack[0] = start
-    visited = 0
-    status = 0
-    part_end = end
-    if by_first_byte:
-        part_end = i if first_byte < 0 else np.int64(nodes[roots[first_byte], 1])
-    while True:
-        if i >= part_end:
-            if not by_first_byte:
-                break
-            # the next first byte that the state allows and the vocabulary has
-            first_byte += 1
-            while first_byte < 256 and (
-                (allowed[start, first_byte >> 6] >> np.uint64(first_byte & 63)) & np.uint64(1) == np.uint64(0)
-                or roots[first_byte] < 0
-            ):
-                first_byte += 1
-            if first_byte >= 256:
-                break
-            i = np.int64(roots[first_byte])
-            part_end = np.int64(nodes[i, 1])
-            continue
-        visited += 1
-        depth = nodes[i, 2] - base
-        s, byte = stack[depth], nodes[i, 0]
-        if (allowed[s, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1) == np.uint64(0):
-            i = np.int64(nodes[i, 1])
-            continue
-        subtree = np.int64(nodes[i, 1])
-        last = i + 1
-        if subtree > last:  # a leaf needs no state: it is alive because the byte is allowed
-            t = np.int64(trans[s, byte])
-            if t == -1:
-                t = step(h, s, byte)
-                if t < 0:
-                    status = t
-                    break
-            stack[depth + 1] = t
-            if states[t, S_FLAGS] & EXITED:
-                if num_exits >= max_exits:
-                    status = full(h, EXITS)
-                    break
-                exits[num_exits] = i
-                num_exits += 1
-            elif (
-                below[i, 0] & ~loops[t, 0] == np.uint64(0) and below[i, 1] & ~loops[t, 1] == np.uint64(0)
-                and below[i, 2] & ~loops[t, 2] == np.uint64(0) and below[i, 3] & ~loops[t, 3] == np.uint64(0)
-            ):  # fmt: skip
-                last = subtree  # t loops to itself on every byte below: the whole subtree is alive
-        low, high = nodes[i, 3], nodes[last, 3]
-        if high > low:
-            if num_ranges and ranges[num_ranges - 1, 1] == low:
-                ranges[num_ranges - 1, 1] = high
-            else:
-                if num_ranges >= h[CAPACITY + RANGES]:
-                    status = full(h, RANGES)
-                    break
-                ranges[num_ranges, 0] = low
-                ranges[num_ranges, 1] = high
-                num_ranges += 1
-        i = last
-    h[VISITED] += visited
-    h[WALK_NODE] = i
-    h[WALK_EXITS] = num_exits
-    h[WALK_RANGES] = num_ranges
-    h[FIRST_BYTE] = first_byte
-    if status == 0 and h[STEPS_LEFT] >= 0:
-        h[STEPS_LEFT] = max(h[STEPS_LEFT] - visited, 0)
-        if h[STEPS_LEFT] == 0:
-            status = BUDGET
-    return status
-
-
-@helper("int64(int64[::1], int64, int64, int64)")
-def _remainder_trie(h, trie, first_exit, num_exits):
-    """The trie of what stands below some nodes of a trie, merged. Equal lists are one trie.
-
-    The nodes are EXITS[first_exit : first_exit + num_exits], ascending.
-    """
-    tries, nodes, below = i32xn(h, TRIES, TRIE_WIDTH), i32x4(h, NODES), u64x4(h, BELOW)
-    tokens, all_exits, table = i32(h, NODE_TOKENS), i32(h, EXITS), i32(h, TRIE_TABLE)
-    exits = all_exits[first_exit : first_exit + num_exits]
-    frames, cursors = i32x3(h, FRAMES), i32x2(h, CURSORS)
-    x = np.uint64(trie) + np.uint64(1)
-    for k in range(num_exits):
-        x = (x ^ np.uint64(exits[k])) * np.uint64(0x100000001B3)
-        x ^= x >> np.uint64(29)
-    m = h[CAPACITY + TRIE_TABLE] - 1
-    p = np.int64(x ^ (x >> np.uint64(33))) & m
-    while table[p] != 0:
-        t = table[p]
-        if tries[t, T_PARENT] == trie and tries[t, T_NUM_EXITS] == num_exits:
-            same = True
-            for k in range(num_exits):
-                if all_exits[tries[t, T_EXITS] + k] != exits[k]:
-                    same = False
-                    break
-            if same:
-                return np.int64(t)
-        p = (p + 1) & m
-    t = h[COUNT + TRIES]
-    if t + 1 >= h[CAPACITY + TRIES]:
-        return full(h, TRIES)
-    kept = h[CAPACITY + EXITS] - h[EXIT_LISTS] - num_exits
-    if kept < first_exit + num_exits:
-        return full(h, EXITS)
-    if num_exits == 1:  # a slice of its parent
-        node = exits[0]
-        tries[t, T_FIRST] = node + 1
-        tries[t, T_END] = nodes[node, 1]
-        tries[t, T_DEPTH] = nodes[node, 2] + 1
-    else:
-        # A frame is (first cursor, end of cursors, node); a cursor (next node, end) runs over the children of one
-        # input node. Each round takes the smallest byte under the cursors of the top frame and opens its children.
-        n = h[COUNT + NODES]
-        num_tokens = h[COUNT + NODE_TOKENS]
-        first = n
-        num_cursors = 0
-        if num_exits > h[CAPACITY + CURSORS]:
-            return full(h, CURSORS)
-        for k in range(num_exits):
-            cursors[num_cursors, 0] = exits[k] + 1
-            cursors[num_cursors, 1] = nodes[exits[k], 1]
-            num_cursors += 1
-        frames[0, 0] = 0
-        frames[0, 1] = num_cursors
-        frames[0, 2] = -1
-        top = 0
-        while top >= 0:
-            low, high, parent = frames[top, 0], frames[top, 1], frames[top, 2]
-            smallest = 256
-            for c in range(low, high):
-                if cursors[c, 0] < cursors[c, 1]:
-                    byte = nodes[cursors[c, 0], 0]
-                    if byte < smallest:
-                        smallest = byte
-            if smallest == 256:
-                if parent >= 0:
-                    nodes[parent, 1] = n
-                    if top >= 1 and frames[top - 1, 2] >= 0:
-                        above = frames[top - 1, 2]
-                        byte = nodes[parent, 0]
-                        for c in range(4):
-                            below[above, c] |= below[parent, c]
-                        below[above, byte >> 6] |= np.uint64(1) << np.uint64(byte & 63)
-                num_cursors = low
-                top -= 1
-                continue
-            if n + 2 >= h[CAPACITY + NODES]:
-                return full(h, NODES)
-            if num_cursors + (high - low) >= h[CAPACITY + CURSORS] or top + 1 >= h[CAPACITY + FRAMES]:
-                return full(h, CURSORS)
-            nodes[n, 0] = smallest
-            nodes[n, 2] = top
-            nodes[n, 3] = num_tokens
-            for c in range(4):
-                below[n, c] = 0
-            opened = num_cursors
-            for c in range(low, high):
-                i = cursors[c, 0]
-                if i < cursors[c, 1] and nodes[i, 0] == smallest:
-                    own = nodes[i + 1, 3] - nodes[i, 3]
-                    if num_tokens + own > h[CAPACITY + NODE_TOKENS]:
-                        return full(h, NODE_TOKENS)
-                    for z in range(nodes[i, 3], nodes[i + 1, 3]):
-                        tokens[num_tokens] = tokens[z]
-                        num_tokens += 1
-                    cursors[c, 0] = nodes[i, 1]
-                    if nodes[i, 1] > i + 1:
-                        cursors[num_cursors, 0] = i + 1
-                        cursors[num_cursors, 1] = nodes[i, 1]
-                        num_cursors += 1
-            top += 1
-            frames[top, 0] = opened
-            frames[top, 1] = num_cursors
-            frames[top, 2] = n
-            n += 1
-        nodes[n, 1] = n  # the sentinel that closes the last node's tokens
-        nodes[n, 3] = num_tokens
-        h[COUNT + NODES] = n + 1
-        h[COUNT + NODE_TOKENS] = num_tokens
-        tries[t, T_FIRST] = first
-        tries[t, T_END] = n
-        tries[t, T_DEPTH] = 0
-    tries[t, T_PARENT] = trie
-    tries[t, T_NUM_EXITS] = num_exits
-    tries[t, T_EXITS] = kept
-    for k in range(num_exits):
-        all_exits[kept + k] = exits[k]
-    h[EXIT_LISTS] += num_exits
-    h[COUNT + TRIES] = t + 1
-    table[p] = t
-    return t
+from structgen_kernels.machine import full, goto, intern
+from structgen_kernels.tries import remainder_trie
+from structgen_kernels.walks import removed, start_of_entry, walk
 
 
 @helper("int64(int64[::1], int64, int64)")
@@ -369,7 +127,7 @@ def _build(h, e):
     entries, tries = i32xn(h, ENTRIES, ENTRY_WIDTH), i32xn(h, TRIES, TRIE_WIDTH)
     ranges, tokens = i32x2(h, RANGES), i32(h, NODE_TOKENS)
     trie = entries[e, E_TRIE]
-    start = _start_of_entry(h, entries[e, E_PC], entries[e, E_ARG])
+    start = start_of_entry(h, entries[e, E_PC], entries[e, E_ARG])
     if start < 0:
         return start
     if h[WALK_ENTRY] != e:
@@ -378,7 +136,7 @@ def _build(h, e):
         h[WALK_EXITS] = 0
         h[WALK_RANGES] = 0
         h[FIRST_BYTE] = -1
-    status = _walk(h, trie, start)
+    status = walk(h, trie, start)
     if status < 0:
         return status
     num_ranges = h[WALK_RANGES]
@@ -386,7 +144,7 @@ def _build(h, e):
     for k in range(num_ranges):
         total += ranges[k, 1] - ranges[k, 0]
     if h[WALK_EXITS] and entries[e, E_EXIT] < 0:
-        t = _remainder_trie(h, trie, 0, h[WALK_EXITS])
+        t = remainder_trie(h, trie, 0, h[WALK_EXITS])
         if t < 0:
             h[WALK_ENTRY] = -1
             return t
@@ -416,110 +174,18 @@ def _build(h, e):
     return 0
 
 
-@helper("boolean(int64[::1], int64, int64)")
-def _agree(h, s, t):
-    """Whether the states s (of an item with a note) and t (of its base) are known to agree on whatever follows."""
-    states, items = i32xn(h, STATES, STATE_WIDTH), i32x3(h, ITEMS)
-    if states[s, S_KERNEL] != 1 or states[t, S_KERNEL] != 1:
-        return False
-    net, rules = i32xn(h, NET, 5), i32x3(h, RULES)
-    i, j = states[s, S_ITEMS], states[t, S_ITEMS]
-    pc = items[i, 0]
-    while net[pc, 0] == JUMP:
-        pc = net[pc, 1]
-    if net[pc, 0] == CALL and items[j, 1] == TOP and rules[net[pc, 1], 0] == items[j, 0] and net[pc, 3] == items[j, 2]:
-        return True  # s is about to call the very rule that t is in, at the very place
-    return items[i, 0] == items[j, 0] and items[i, 2] == items[j, 2]  # the same place of the same rule
-
-
-@helper("boolean(int64[::1], int64)")
-def _plain_from(h, node):
-    """Whether there is no byte of QUOTING at a trie node or below it."""
-    below, classes, byte = u64x4(h, BELOW), u64x4(h, CLASSES), i32x4(h, NODES)[node, 0]
-    for c in range(4):
-        if below[node, c] & classes[QUOTING, c] != np.uint64(0):
-            return False
-    return (classes[QUOTING, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1) == np.uint64(0)
-
-
-@helper("int64(int64[::1], int64, int64)")
-def _removed(h, start, base_start):
-    """Walk the vocabulary's trie from an item and its base at once; subtrees that only the base keeps go to EXITS.
-
-    Tokens without bytes of QUOTING are left out: lengths decide on them. Returns the number of subtrees, or a status
-    (then start again: what was found so far is remembered in transitions).
-    """
-    nodes, trans, exits, roots = i32x4(h, NODES), i32xn(h, TRANS, 256), i32(h, EXITS), i32(h, ROOTS)
-    allowed, classes, stack = u64x4(h, ALLOWED), u64x4(h, CLASSES), i32x2(h, PAIRS)
-    states = i32xn(h, STATES, STATE_WIDTH)
-    max_exits = h[CAPACITY + EXITS] - h[EXIT_LISTS]
-    n = 0
-    stack[0, 0] = start
-    stack[0, 1] = base_start
-    for first in range(256):
-        if roots[first] < 0 or (allowed[base_start, first >> 6] >> np.uint64(first & 63)) & np.uint64(1) == np.uint64(
-            0
-        ):
-            continue
-        i = np.int64(roots[first])
-        end = np.int64(nodes[i, 1])
-        quoted = -1  # depth of the first byte of QUOTING on the path
-        while i < end:
-            depth, byte = nodes[i, 2], nodes[i, 0]
-            if depth <= quoted:
-                quoted = -1
-            s, t = stack[depth, 0], stack[depth, 1]
-            subtree = np.int64(nodes[i, 1])
-            if (allowed[t, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1) == np.uint64(0) or (
-                quoted < 0 and _plain_from(h, i)
-            ):
-                i = subtree
-                continue
-            if quoted < 0 and (classes[QUOTING, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1):
-                quoted = depth
-            lives = (allowed[s, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1) != np.uint64(0)
-            h[VISITED] += 1
-            if lives and subtree == i + 1:
-                i = subtree
-                continue
-            if not lives:
-                if n >= max_exits:
-                    return full(h, EXITS)
-                exits[n] = i
-                n += 1
-                i = subtree
-                continue
-            after = np.int64(trans[s, byte])
-            if after == -1:
-                after = step(h, s, byte)
-                if after < 0:
-                    return after
-            base_after = np.int64(trans[t, byte])
-            if base_after == -1:
-                base_after = step(h, t, byte)
-                if base_after < 0:
-                    return base_after
-            if states[base_after, S_FLAGS] & EXITED or _agree(h, after, base_after):
-                i = subtree  # what follows an exit is the business of the trie of remainders
-            else:
-                stack[depth + 1, 0] = after
-                stack[depth + 1, 1] = base_after
-                i += 1
-    return n
-
-
 @helper("int64(int64[::1], int64, int64, int64)")
 def _derive(h, e, note, base):
     """Build entry e of the vocabulary's trie from its built wide base, as the base less some subtrees."""
     entries, notes = i32xn(h, ENTRIES, ENTRY_WIDTH), i32xn(h, NOTES, NOTE_WIDTH)
     nodes, tokens, exits, tries = i32x4(h, NODES), i32(h, NODE_TOKENS), i32(h, EXITS), i32xn(h, TRIES, TRIE_WIDTH)
-    start = _start_of_entry(h, entries[e, E_PC], entries[e, E_ARG])
+    start = start_of_entry(h, entries[e, E_PC], entries[e, E_ARG])
     if start < 0:
         return start
-    base_start = _start_of_entry(h, notes[note, N_BASE], 0)
+    base_start = start_of_entry(h, notes[note, N_BASE], 0)
     if base_start < 0:
         return base_start
-    n = _removed(h, start, base_start)
+    n = removed(h, start, base_start)
     if n < 0:
         return n
     entries[e, E_BASE] = base
@@ -548,7 +214,7 @@ def _derive(h, e, note, base):
                 exits[n + left] = x
                 left += 1
         if left:
-            t = _remainder_trie(h, VOCABULARY, n, left)
+            t = remainder_trie(h, VOCABULARY, n, left)
             if t < 0:
                 return t
             entries[e, E_EXIT] = t
@@ -606,7 +272,7 @@ def _ensure(h, e):
         return 0
     pc = entries[e, E_PC]
     if entries[e, E_TRIE] == VOCABULARY and net[pc, 0] == LAZY:
-        start = _start_of_entry(h, pc, entries[e, E_ARG])  # the note is written when the instruction is expanded
+        start = start_of_entry(h, pc, entries[e, E_ARG])  # the note is written when the instruction is expanded
         if start < 0:
             return start
     if entries[e, E_TRIE] == VOCABULARY and net[pc, 0] == NOTE:

@@ -1,0 +1,160 @@
+"""Tries of remainders: what is left of a trie's tokens behind some of its nodes, merged into one trie.
+
+A trie is a run of rows in NODES, depth first. A single node's remainder is a slice of its parent; several are merged
+by taking, again and again, the smallest byte under a set of cursors. Equal lists of nodes are one trie.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from structgen_kernels.arena import (
+    BELOW,
+    CAPACITY,
+    COUNT,
+    CURSORS,
+    EXIT_LISTS,
+    EXITS,
+    FRAMES,
+    NODE_TOKENS,
+    NODES,
+    T_DEPTH,
+    T_END,
+    T_EXITS,
+    T_FIRST,
+    T_NUM_EXITS,
+    T_PARENT,
+    TRIE_TABLE,
+    TRIE_WIDTH,
+    TRIES,
+    helper,
+    i32,
+    i32x2,
+    i32x3,
+    i32x4,
+    i32xn,
+    u64x4,
+)  # fmt: skip
+from structgen_kernels.machine import full
+
+
+@helper("int64(int64[::1], int64, int64, int64)")
+def remainder_trie(h, trie, first_exit, num_exits):
+    """The trie of what stands below some nodes of a trie, merged. Equal lists are one trie.
+
+    The nodes are EXITS[first_exit : first_exit + num_exits], ascending.
+    """
+    tries, nodes, below = i32xn(h, TRIES, TRIE_WIDTH), i32x4(h, NODES), u64x4(h, BELOW)
+    tokens, all_exits, table = i32(h, NODE_TOKENS), i32(h, EXITS), i32(h, TRIE_TABLE)
+    exits = all_exits[first_exit : first_exit + num_exits]
+    frames, cursors = i32x3(h, FRAMES), i32x2(h, CURSORS)
+    x = np.uint64(trie) + np.uint64(1)
+    for k in range(num_exits):
+        x = (x ^ np.uint64(exits[k])) * np.uint64(0x100000001B3)
+        x ^= x >> np.uint64(29)
+    m = h[CAPACITY + TRIE_TABLE] - 1
+    p = np.int64(x ^ (x >> np.uint64(33))) & m
+    while table[p] != 0:
+        t = table[p]
+        if tries[t, T_PARENT] == trie and tries[t, T_NUM_EXITS] == num_exits:
+            same = True
+            for k in range(num_exits):
+                if all_exits[tries[t, T_EXITS] + k] != exits[k]:
+                    same = False
+                    break
+            if same:
+                return np.int64(t)
+        p = (p + 1) & m
+    t = h[COUNT + TRIES]
+    if t + 1 >= h[CAPACITY + TRIES]:
+        return full(h, TRIES)
+    kept = h[CAPACITY + EXITS] - h[EXIT_LISTS] - num_exits
+    if kept < first_exit + num_exits:
+        return full(h, EXITS)
+    if num_exits == 1:  # a slice of its parent
+        node = exits[0]
+        tries[t, T_FIRST] = node + 1
+        tries[t, T_END] = nodes[node, 1]
+        tries[t, T_DEPTH] = nodes[node, 2] + 1
+    else:
+        # A frame is (first cursor, end of cursors, node); a cursor (next node, end) runs over the children of one
+        # input node. Each round takes the smallest byte under the cursors of the top frame and opens its children.
+        n = h[COUNT + NODES]
+        num_tokens = h[COUNT + NODE_TOKENS]
+        first = n
+        num_cursors = 0
+        if num_exits > h[CAPACITY + CURSORS]:
+            return full(h, CURSORS)
+        for k in range(num_exits):
+            cursors[num_cursors, 0] = exits[k] + 1
+            cursors[num_cursors, 1] = nodes[exits[k], 1]
+            num_cursors += 1
+        frames[0, 0] = 0
+        frames[0, 1] = num_cursors
+        frames[0, 2] = -1
+        top = 0
+        while top >= 0:
+            low, high, parent = frames[top, 0], frames[top, 1], frames[top, 2]
+            smallest = 256
+            for c in range(low, high):
+                if cursors[c, 0] < cursors[c, 1]:
+                    byte = nodes[cursors[c, 0], 0]
+                    if byte < smallest:
+                        smallest = byte
+            if smallest == 256:
+                if parent >= 0:
+                    nodes[parent, 1] = n
+                    if top >= 1 and frames[top - 1, 2] >= 0:
+                        above = frames[top - 1, 2]
+                        byte = nodes[parent, 0]
+                        for c in range(4):
+                            below[above, c] |= below[parent, c]
+                        below[above, byte >> 6] |= np.uint64(1) << np.uint64(byte & 63)
+                num_cursors = low
+                top -= 1
+                continue
+            if n + 2 >= h[CAPACITY + NODES]:
+                return full(h, NODES)
+            if num_cursors + (high - low) >= h[CAPACITY + CURSORS] or top + 1 >= h[CAPACITY + FRAMES]:
+                return full(h, CURSORS)
+            nodes[n, 0] = smallest
+            nodes[n, 2] = top
+            nodes[n, 3] = num_tokens
+            for c in range(4):
+                below[n, c] = 0
+            opened = num_cursors
+            for c in range(low, high):
+                i = cursors[c, 0]
+                if i < cursors[c, 1] and nodes[i, 0] == smallest:
+                    own = nodes[i + 1, 3] - nodes[i, 3]
+                    if num_tokens + own > h[CAPACITY + NODE_TOKENS]:
+                        return full(h, NODE_TOKENS)
+                    for z in range(nodes[i, 3], nodes[i + 1, 3]):
+                        tokens[num_tokens] = tokens[z]
+                        num_tokens += 1
+                    cursors[c, 0] = nodes[i, 1]
+                    if nodes[i, 1] > i + 1:
+                        cursors[num_cursors, 0] = i + 1
+                        cursors[num_cursors, 1] = nodes[i, 1]
+                        num_cursors += 1
+            top += 1
+            frames[top, 0] = opened
+            frames[top, 1] = num_cursors
+            frames[top, 2] = n
+            n += 1
+        nodes[n, 1] = n  # the sentinel that closes the last node's tokens
+        nodes[n, 3] = num_tokens
+        h[COUNT + NODES] = n + 1
+        h[COUNT + NODE_TOKENS] = num_tokens
+        tries[t, T_FIRST] = first
+        tries[t, T_END] = n
+        tries[t, T_DEPTH] = 0
+    tries[t, T_PARENT] = trie
+    tries[t, T_NUM_EXITS] = num_exits
+    tries[t, T_EXITS] = kept
+    for k in range(num_exits):
+        all_exits[kept + k] = exits[k]
+    h[EXIT_LISTS] += num_exits
+    h[COUNT + TRIES] = t + 1
+    table[p] = t
+    return t

@@ -1,0 +1,252 @@
+"""Walks of a trie: which tokens live from an item, and what an item lacks of its base.
+
+Both go depth first with the state along the path on a stack, and skip whatever a node tells of all that is below it.
+Walks resume: when the network must grow first they return a status, and are called again.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from structgen_kernels.arena import (
+    ALLOWED,
+    BELOW,
+    BUDGET,
+    CALL,
+    CAPACITY,
+    CLASSES,
+    EXIT_LISTS,
+    EXITED,
+    EXITS,
+    FIRST_BYTE,
+    ITEMS,
+    JUMP,
+    KERNEL,
+    LOOPS,
+    NET,
+    NODES,
+    PAIRS,
+    QUOTING,
+    RANGES,
+    ROOT,
+    ROOTS,
+    RULES,
+    S_FLAGS,
+    S_ITEMS,
+    S_KERNEL,
+    STACK,
+    STATE_WIDTH,
+    STATES,
+    STEPS_LEFT,
+    T_DEPTH,
+    T_END,
+    TOP,
+    TRANS,
+    TRIE_WIDTH,
+    TRIES,
+    VISITED,
+    VOCABULARY,
+    WALK_EXITS,
+    WALK_NODE,
+    WALK_RANGES,
+    helper,
+    i32,
+    i32x2,
+    i32x3,
+    i32x4,
+    i32xn,
+    u64x4,
+)  # fmt: skip
+from structgen_kernels.machine import full, intern, step
+
+
+@helper("int64(int64[::1], int64, int64)")
+def start_of_entry(h, pc, arg):
+    """The state of the single item (pc, unknown caller, arg). Rules that are only entered at the start of a text have
+    one caller, the root: their states then serve as real states too."""
+    kernel = i32x3(h, KERNEL)
+    rule = i32xn(h, NET, 5)[pc, 4]
+    kernel[0, 0] = pc
+    kernel[0, 1] = ROOT if i32x3(h, RULES)[rule, 1] else TOP
+    kernel[0, 2] = arg
+    return intern(h, 1)
+
+
+@helper("int64(int64[::1], int64, int64)")
+def walk(h, trie, start):
+    """Walk a trie from a state: runs of alive tokens go to RANGES, nodes where the caller's rule completes to EXITS.
+
+    Resumes at WALK_NODE, WALK_EXITS, WALK_RANGES, FIRST_BYTE. Returns 0 or a status.
+    """
+    tries, nodes, below = i32xn(h, TRIES, TRIE_WIDTH), i32x4(h, NODES), u64x4(h, BELOW)
+    states, trans = i32xn(h, STATES, STATE_WIDTH), i32xn(h, TRANS, 256)
+    allowed, loops = u64x4(h, ALLOWED), u64x4(h, LOOPS)
+    stack, exits, ranges, roots = i32(h, STACK), i32(h, EXITS), i32x2(h, RANGES), i32(h, ROOTS)
+    base, end = tries[trie, T_DEPTH], np.int64(tries[trie, T_END])
+    i, num_exits, num_ranges = h[WALK_NODE], h[WALK_EXITS], h[WALK_RANGES]
+    first_byte = h[FIRST_BYTE]
+    max_exits = h[CAPACITY + EXITS] - h[EXIT_LISTS]
+    by_first_byte = trie == VOCABULARY
+    stack[0] = start
+    visited = 0
+    status = 0
+    part_end = end
+    if by_first_byte:
+        part_end = i if first_byte < 0 else np.int64(nodes[roots[first_byte], 1])
+    while True:
+        if i >= part_end:
+            if not by_first_byte:
+                break
+            # the next first byte that the state allows and the vocabulary has
+            first_byte += 1
+            while first_byte < 256 and (
+                (allowed[start, first_byte >> 6] >> np.uint64(first_byte & 63)) & np.uint64(1) == np.uint64(0)
+                or roots[first_byte] < 0
+            ):
+                first_byte += 1
+            if first_byte >= 256:
+                break
+            i = np.int64(roots[first_byte])
+            part_end = np.int64(nodes[i, 1])
+            continue
+        visited += 1
+        depth = nodes[i, 2] - base
+        s, byte = stack[depth], nodes[i, 0]
+        if (allowed[s, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1) == np.uint64(0):
+            i = np.int64(nodes[i, 1])
+            continue
+        subtree = np.int64(nodes[i, 1])
+        last = i + 1
+        if subtree > last:  # a leaf needs no state: it is alive because the byte is allowed
+            t = np.int64(trans[s, byte])
+            if t == -1:
+                t = step(h, s, byte)
+                if t < 0:
+                    status = t
+                    break
+            stack[depth + 1] = t
+            if states[t, S_FLAGS] & EXITED:
+                if num_exits >= max_exits:
+                    status = full(h, EXITS)
+                    break
+                exits[num_exits] = i
+                num_exits += 1
+            elif (
+                below[i, 0] & ~loops[t, 0] == np.uint64(0) and below[i, 1] & ~loops[t, 1] == np.uint64(0)
+                and below[i, 2] & ~loops[t, 2] == np.uint64(0) and below[i, 3] & ~loops[t, 3] == np.uint64(0)
+            ):  # fmt: skip
+                last = subtree  # t loops to itself on every byte below: the whole subtree is alive
+        low, high = nodes[i, 3], nodes[last, 3]
+        if high > low:
+            if num_ranges and ranges[num_ranges - 1, 1] == low:
+                ranges[num_ranges - 1, 1] = high
+            else:
+                if num_ranges >= h[CAPACITY + RANGES]:
+                    status = full(h, RANGES)
+                    break
+                ranges[num_ranges, 0] = low
+                ranges[num_ranges, 1] = high
+                num_ranges += 1
+        i = last
+    h[VISITED] += visited
+    h[WALK_NODE] = i
+    h[WALK_EXITS] = num_exits
+    h[WALK_RANGES] = num_ranges
+    h[FIRST_BYTE] = first_byte
+    if status == 0 and h[STEPS_LEFT] >= 0:
+        h[STEPS_LEFT] = max(h[STEPS_LEFT] - visited, 0)
+        if h[STEPS_LEFT] == 0:
+            status = BUDGET
+    return status
+
+
+@helper("boolean(int64[::1], int64)")
+def _plain_from(h, node):
+    """Whether there is no byte of QUOTING at a trie node or below it."""
+    below, classes, byte = u64x4(h, BELOW), u64x4(h, CLASSES), i32x4(h, NODES)[node, 0]
+    for c in range(4):
+        if below[node, c] & classes[QUOTING, c] != np.uint64(0):
+            return False
+    return (classes[QUOTING, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1) == np.uint64(0)
+
+
+@helper("boolean(int64[::1], int64, int64)")
+def _agree(h, s, t):
+    """Whether the states s (of an item with a note) and t (of its base) are known to agree on whatever follows."""
+    states, items = i32xn(h, STATES, STATE_WIDTH), i32x3(h, ITEMS)
+    if states[s, S_KERNEL] != 1 or states[t, S_KERNEL] != 1:
+        return False
+    net, rules = i32xn(h, NET, 5), i32x3(h, RULES)
+    i, j = states[s, S_ITEMS], states[t, S_ITEMS]
+    pc = items[i, 0]
+    while net[pc, 0] == JUMP:
+        pc = net[pc, 1]
+    if net[pc, 0] == CALL and items[j, 1] == TOP and rules[net[pc, 1], 0] == items[j, 0] and net[pc, 3] == items[j, 2]:
+        return True  # s is about to call the very rule that t is in, at the very place
+    return items[i, 0] == items[j, 0] and items[i, 2] == items[j, 2]  # the same place of the same rule
+
+
+@helper("int64(int64[::1], int64, int64)")
+def removed(h, start, base_start):
+    """Walk the vocabulary's trie from an item and its base at once; subtrees that only the base keeps go to EXITS.
+
+    Tokens without bytes of QUOTING are left out: lengths decide on them. Returns the number of subtrees, or a status
+    (then start again: what was found so far is remembered in transitions).
+    """
+    nodes, trans, exits, roots = i32x4(h, NODES), i32xn(h, TRANS, 256), i32(h, EXITS), i32(h, ROOTS)
+    allowed, classes, stack = u64x4(h, ALLOWED), u64x4(h, CLASSES), i32x2(h, PAIRS)
+    states = i32xn(h, STATES, STATE_WIDTH)
+    max_exits = h[CAPACITY + EXITS] - h[EXIT_LISTS]
+    n = 0
+    stack[0, 0] = start
+    stack[0, 1] = base_start
+    for first in range(256):
+        if roots[first] < 0 or (allowed[base_start, first >> 6] >> np.uint64(first & 63)) & np.uint64(1) == np.uint64(
+            0
+        ):
+            continue
+        i = np.int64(roots[first])
+        end = np.int64(nodes[i, 1])
+        quoted = -1  # depth of the first byte of QUOTING on the path
+        while i < end:
+            depth, byte = nodes[i, 2], nodes[i, 0]
+            if depth <= quoted:
+                quoted = -1
+            s, t = stack[depth, 0], stack[depth, 1]
+            subtree = np.int64(nodes[i, 1])
+            if (allowed[t, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1) == np.uint64(0) or (
+                quoted < 0 and _plain_from(h, i)
+            ):
+                i = subtree
+                continue
+            if quoted < 0 and (classes[QUOTING, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1):
+                quoted = depth
+            lives = (allowed[s, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1) != np.uint64(0)
+            h[VISITED] += 1
+            if lives and subtree == i + 1:
+                i = subtree
+                continue
+            if not lives:
+                if n >= max_exits:
+                    return full(h, EXITS)
+                exits[n] = i
+                n += 1
+                i = subtree
+                continue
+            after = np.int64(trans[s, byte])
+            if after == -1:
+                after = step(h, s, byte)
+                if after < 0:
+                    return after
+            base_after = np.int64(trans[t, byte])
+            if base_after == -1:
+                base_after = step(h, t, byte)
+                if base_after < 0:
+                    return base_after
+            if states[base_after, S_FLAGS] & EXITED or _agree(h, after, base_after):
+                i = subtree  # what follows an exit is the business of the trie of remainders
+            else:
+                stack[depth + 1, 0] = after
+                stack[depth + 1, 1] = base_after
+                i += 1
+    return n
