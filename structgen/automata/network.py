@@ -144,6 +144,8 @@ class Network:
 
     def counter(self, target: int, value: int, *, rule: int) -> int:
         """Set the item's counter, then go on at `target`."""
+        if value > k.MAX_COUNT:
+            raise GrammarTooComplex(f"at least {value} repetitions", pointer="", advice="ask for less")
         return self.instruction(k.SET, target, value, rule=rule)
 
     def ends_rule(self, pc: int) -> bool:
@@ -301,8 +303,6 @@ class Network:
 
     def counted(self, body: Callable[[int], int], low: int, high: int | None, after: int, rule: int) -> int:
         """`low` to `high` bodies; `body(loop)` emits one that is followed by pc `loop`."""
-        if low > k.MAX_COUNT:
-            raise GrammarTooComplex(f"at least {low} repetitions", pointer="", advice="ask for less")
         if high is None or high > low:
             loop = self.instruction(k.SPLIT, rule=rule)
             if high is None:

@@ -102,7 +102,7 @@ class _Ended:
                 return self._excluding(args, 0, 1, 0)
         limited = _without_limit(language)
         if limited is not None:
-            return self.net.counter(self._limited(limited[0]), limited[1], rule=self.rule)
+            return self.net.counter(self._limited(limited[0]), min(limited[1], k.MAX_COUNT), rule=self.rule)
         return self.net.once((language, self.encoding, self.end, self.after), self._expand, language, rule=self.rule)
 
     def run(self, language: Language) -> int:
@@ -130,7 +130,8 @@ class _Ended:
         return net.counter(head, low, rule=rule)
 
     def _note(self, target: int, charset: CharSet, slack: int) -> int:
-        return self.net.note(target, base=self._unbounded(charset).start, slack=slack, rule=self.rule)
+        base = self._unbounded(charset).start
+        return self.net.note(target, base=base, slack=min(slack, k.MAX_COUNT), rule=self.rule)
 
     def _expand(self, language: Language) -> int:
         net, rule = self.net, self.rule

@@ -172,3 +172,32 @@ def test_a_regular_expression() -> None:
     assert not matcher.accept_bytes(b"4")
     with pytest.raises(structgen.GrammarSyntaxError, match="no text"):
         structgen.compile_regex("a^", VOCAB)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"pattern": "^(a|bc)+$", "maxLength": 2**31 - 1},
+        {"pattern": "^(a|bc)+$", "maxLength": 2**70},
+        {"minLength": 1, "maxLength": 2**31 - 1},
+        {"minLength": 3, "maxLength": 2**40},
+        {"maxLength": 2**40},
+    ],
+)
+def test_limits_no_text_can_reach(schema: Any) -> None:
+    matcher = structgen.compile_schema({"type": "string", **schema}, VOCAB).matcher()
+    assert matcher.accept_bytes(b'"aaaa')
+    bitmask = row()
+    matcher.fill_next_token_bitmask(bitmask)
+    assert {1 + ord("a"), 1 + ord('"')} <= allowed(bitmask)
+    assert matcher.accept_bytes(b'"')
+    assert matcher.is_accepting()
+
+
+@pytest.mark.parametrize("least", [2**30 + 1, 2**31, 2**70])
+def test_counts_beyond_the_counter_are_refused(least: int) -> None:
+    with pytest.raises(structgen.GrammarTooComplex, match=str(least)):
+        structgen.compile_schema({"type": "string", "minLength": least}, VOCAB).matcher().accept_bytes(b'"a')
+    with pytest.raises(structgen.GrammarTooComplex, match=str(least)):  # one item more: the first is not counted
+        structgen.compile_schema({"type": "array", "minItems": least + 1}, VOCAB).matcher().accept_bytes(b"[1,")
+    assert structgen.compile_schema({"type": "string"}, VOCAB).matcher().accept_bytes(b'"a"')  # others go on
