@@ -7,8 +7,8 @@
 The engine's masks are tested against this. Method: Earley's algorithm (doi:10.1145/362007.362035), byte by byte, over
 items (rule, what is left of its body, column where it began). Left recursion, ambiguity and empty rules need no special
 care: a column is closed until nothing is new. What is left of a body is a linked list of frames; frames that can never
-be completed are not entered (`productive`, a least fixpoint), so every item is viable and a prefix is viable exactly if
-its column has items.
+be completed are not entered (`productive`, a least fixpoint), so every item is viable, but for a guard that its next
+byte cannot pass: a prefix is viable exactly if its column is accepting or can read a byte.
 
 `productive` looks for a way out depth first and forces what it passes. Where there is none, it forces everything below
 the node: an infinite graph without a text is beyond this module.
@@ -27,6 +27,7 @@ from structgen.ir import (
     Call,
     Choice,
     Encoding,
+    Guard,
     Lazy,
     Literal,
     Node,
@@ -67,7 +68,19 @@ class _Column:
     items: dict[_Item, None] = field(default_factory=dict)
     waiting: dict[Rule, list[_Item]] = field(default_factory=dict)
     empty: set[Rule] = field(default_factory=set)
-    accepting: bool = False
+    complete: bool = False
+    guarded: dict[int, _Column] = field(default_factory=dict)  # what stands behind guards, by the bytes they forbid
+
+    @property
+    def accepting(self) -> bool:
+        return self.complete or any(column.accepting for column in self.guarded.values())
+
+    def open_to(self, byte: int) -> Iterator[_Item]:
+        """The items that may read this byte, as far as guards are concerned."""
+        yield from self.items
+        for mask, column in self.guarded.items():
+            if not mask >> byte & 1:
+                yield from column.open_to(byte)
 
 
 class Recognizer:
@@ -86,7 +99,9 @@ class Recognizer:
     def viable(self, prefix: bytes) -> bool:
         """Whether some text of the language starts so."""
         column = self._column(prefix)
-        return bool(column.items)
+        if not column.guarded:
+            return bool(column.items)
+        return column.accepting or any(self._moved(column, byte) for byte in range(256))
 
     def mask(self, prefix: bytes, tokens: Sequence[bytes]) -> set[int]:
         """The ids of the tokens after which the text can still be completed. Empty tokens are never allowed."""
@@ -111,17 +126,20 @@ class Recognizer:
 
     def _step(self, column: _Column, byte: int) -> _Column:
         following = _Column()
-        moved = [
+        self._close(following, self._moved(column, byte))
+        return following
+
+    def _moved(self, column: _Column, byte: int) -> list[_Item]:
+        return [
             (rule, left, origin)
-            for rule, rest, origin in column.items
+            for rule, rest, origin in column.open_to(byte)
             if rest is not None
             for left in _consume(rest, byte)
         ]
-        self._close(following, moved)
-        return following
 
     def _close(self, column: _Column, pending: list[_Item]) -> None:
         """Add the items and all that follows from them without reading a byte."""
+        guarded: dict[int, list[_Item]] = {}
         while pending:
             item = pending.pop()
             if item in column.items:
@@ -130,7 +148,7 @@ class Recognizer:
             rule, rest, origin = item
             if rest is None:
                 if rule is None:
-                    column.accepting = True
+                    column.complete = True
                     continue
                 if origin is column:
                     column.empty.add(rule)
@@ -144,8 +162,13 @@ class Recognizer:
                 waiting.append(caller)
                 if called in column.empty:
                     pending.append(caller)
+            elif isinstance(rest[0], Guard):
+                guarded.setdefault(rest[0].mask, []).append((rule, rest[1], origin))
             else:
                 pending.extend((rule, left, origin) for left in self._expand(rest[0], rest[1]))
+        for mask, items in guarded.items():
+            column.guarded[mask] = _Column()
+            self._close(column.guarded[mask], items)
 
     def _expand(self, frame: Frame, rest: Rest) -> Iterator[Rest]:
         """The ways into a frame that take no byte; nothing for frames that wait for one."""

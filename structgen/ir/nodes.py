@@ -16,7 +16,7 @@ from typing import Literal as OneOf
 if TYPE_CHECKING:
     from structgen.automata.regular import Language
 
-Node: TypeAlias = Union["Bytes", "Literal", "Seq", "Alt", "Star", "Repeat", "Choice", "Call", "Lazy", "Text"]
+Node: TypeAlias = Union["Bytes", "Literal", "Seq", "Alt", "Star", "Repeat", "Choice", "Call", "Lazy", "Text", "Guard"]
 Encoding: TypeAlias = OneOf["json", "json-canonical", "utf-8"]
 
 
@@ -92,6 +92,17 @@ class Text:
 
     language: Language
     encoding: Encoding
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Nothing, but the byte that follows, if any, is not in a set (a 256-bit integer): a scanner's longest match.
+
+    It stands behind at least one byte of its rule. Whatever may follow it must include the end of the text or a byte
+    outside the set: who builds a grammar sees to that, the engine looks one byte ahead only.
+    """
+
+    mask: int
 
 
 class Lazy:
