@@ -1,0 +1,1 @@
+"""Speculative decoding under a grammar: draft trees, drafters, verification, and the loop that runs them."""
