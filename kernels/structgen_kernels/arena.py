@@ -51,13 +51,17 @@ RANGES = 29  # scratch: runs of tokens found alive
 STACK = 30  # scratch: states along the path of a walk
 FRAMES = 31  # scratch of the trie merge
 CURSORS = 32  # scratch of the trie merge
-PENDING = 33  # scratch: (state, trie) pairs to resolve
+PENDING = 33  # scratch: (state, trie, 1 if only what completions added) to resolve
 ROW_OWNER = 34  # per row: the entry that owns it, and whether it was used since the clock hand passed
 NEEDS = 35  # with status LAZY_PC: the instructions to expand
 NOTES = 36  # what is known of items at NOTE instructions: see the N_ columns
 PAIRS = 37  # scratch: pairs of states along the path of a walk
 SHORT = 38  # row r: tokens of at most r code points, and all that hold a byte of QUOTING
-NUM_TABLES = 39
+GUARDED = 39  # states behind guards: CLASS the next byte may not be in, STATE; a state's rows hold nested guards too
+GUARD_ITEMS = 40  # items behind guards, as a closure found them: CLASS, PC, ORIGIN, ARG
+GUARDED_EXITS = 41  # exits behind guards of entries: TRIE, next row or 0
+EXIT_GUARDS = 42  # scratch beside EXITS: the guard of an exit, or -1
+NUM_TABLES = 43
 QUOTING = 256  # byte class {", \\}: outside of these a code point of a JSON string is spelled as itself
 
 # ---- header -------------------------------------------------------------------------------------------------------
@@ -82,6 +86,7 @@ EVICTED = 206  # statistics: rows given up
 STEPS_LEFT = 207  # budget of trie nodes for one mask (negative: none)
 EXIT_LISTS = 208  # rows of EXITS taken by kept lists (from the end)
 LONGEST_TOKEN = 209  # bytes
+REFINED = 210  # four slots, a 256-bit set: the bytes that do what the byte being stepped does
 HEADER_SIZE = 256
 
 # ---- statuses (negative, so that they never look like a state) ---------------------------------------------------
@@ -108,6 +113,7 @@ SET = 8  # A = next, B = the counter's new value
 TAKE = 9  # A = next; the counter goes down by one if the result is within B and C
 ZERO = 10  # A = next, if the counter is zero
 NOTE = 11  # A = next; B = a row of NOTES
+GUARD = 12  # A = next, if the byte that follows (if any) is not in class B
 
 # A note says that an item is nearly another one, its base: every text that lives in the item lives in the base, step
 # by step, and of the texts without bytes of QUOTING the item keeps those of the base's that have at most as many code
@@ -123,13 +129,17 @@ S_ACTIVE, S_NUM_ACTIVE = 3, 4
 S_CALLS, S_NUM_CALLS = 5, 6
 S_FLAGS = 7
 S_PARTS, S_NUM_PARTS = 8, 9  # the mask, once known; S_NUM_PARTS = -1: not yet
-STATE_WIDTH = 10
+S_GUARDED, S_NUM_GUARDED = 10, 11  # rows of GUARDED; while UNSETTLED: of GUARD_ITEMS
+STATE_WIDTH = 12
 ACCEPTS = 1  # flag: the text may end here
 EXITED = 2  # flag: a rule completed into the unknown caller
+UNSETTLED = 4  # flag: the states behind its guards are not known yet
+EXITED_GUARDED = 8  # flag: a rule completed into the unknown caller, behind a guard
 
 T_FIRST, T_END, T_DEPTH = 0, 1, 2  # nodes [FIRST, END), whose depths start at DEPTH
 T_PARENT, T_EXITS, T_NUM_EXITS = 3, 4, 5
-TRIE_WIDTH = 6
+T_GUARD = 6  # class of bytes that no token of it may start with, or -1
+TRIE_WIDTH = 7
 VOCABULARY = 0  # trie 0
 
 E_TRIE, E_PC, E_ARG = 0, 1, 2
@@ -138,7 +148,8 @@ E_ROW = 5  # wide: row, or -1
 E_EXIT = 6  # the trie of remainders, or -1
 E_KIND = 7
 E_BASE = 8  # the entry this one was derived from, or -1
-ENTRY_WIDTH = 9
+E_GUARDED = 9  # first row of its GUARDED_EXITS, or 0
+ENTRY_WIDTH = 10
 NARROW, WIDE_KIND, UNBUILT, SAME = 0, 1, 2, 3  # SAME: equal to its base
 
 
@@ -184,12 +195,16 @@ TABLES: dict[int, Table] = {
     STACK: Table("walk stack", np.int32, 0),
     FRAMES: Table("merge frames", np.int32, 3),
     CURSORS: Table("merge cursors", np.int32, 2),
-    PENDING: Table("pending masks", np.int32, 2),
+    PENDING: Table("pending masks", np.int32, 3),
     ROW_OWNER: Table("rows", np.int32, 2),
     NEEDS: Table("needs", np.int32, 0),
     NOTES: Table("notes", np.int32, NOTE_WIDTH),
     PAIRS: Table("walk stack", np.int32, 2),
     SHORT: Table("length rows", np.uint32, -1),
+    GUARDED: Table("guarded states", np.int32, 2),
+    GUARD_ITEMS: Table("guarded items", np.int32, 4),
+    GUARDED_EXITS: Table("guarded exits", np.int32, 2),
+    EXIT_GUARDS: Table("exit nodes", np.int32, 0),
 }
 
 

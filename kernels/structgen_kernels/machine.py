@@ -23,8 +23,12 @@ from structgen_kernels.arena import (
     COUNT,
     END,
     EXITED,
+    EXITED_GUARDED,
     FULL,
     FULL_TABLE,
+    GUARD,
+    GUARD_ITEMS,
+    GUARDED,
     ITEMS,
     JUMP,
     KERNEL,
@@ -35,16 +39,19 @@ from structgen_kernels.arena import (
     NET,
     NOTE,
     NUM_NEEDS,
+    REFINED,
     ROOT,
     RULES,
     S_ACTIVE,
     S_CALLS,
     S_EXTENDED,
     S_FLAGS,
+    S_GUARDED,
     S_ITEMS,
     S_KERNEL,
     S_NUM_ACTIVE,
     S_NUM_CALLS,
+    S_NUM_GUARDED,
     S_NUM_PARTS,
     SEEN,
     SELF,
@@ -61,6 +68,7 @@ from structgen_kernels.arena import (
     TOKEN_START,
     TOP,
     TRANS,
+    UNSETTLED,
     WORK,
     ZERO,
     helper,
@@ -73,8 +81,9 @@ from structgen_kernels.arena import (
     u8,
     u64x4,
 )  # fmt: skip
+from structgen_kernels.sorting import sort_kernel
 
-INSERTION_LIMIT = 24  # kernels up to this size are sorted by insertion, larger ones by heap
+NESTED_GUARDS = 64  # guards behind guards without a byte between
 
 
 @helper("int64(int64[::1], int64)")
@@ -114,6 +123,24 @@ def _push(h, pc, origin, arg, n):
     return n + 1
 
 
+@helper("int64(int64[::1], int64, int64, int64, int64, int64, int64)")
+def _put_behind(h, first, end, guard, pc, origin, arg):
+    """Add an item behind a guard to GUARD_ITEMS[first:end], which is sorted by guard. Returns the new end, or FULL."""
+    items = i32x4(h, GUARD_ITEMS)
+    if end >= h[CAPACITY + GUARD_ITEMS]:
+        return full(h, GUARD_ITEMS)
+    i = end
+    while i > first and items[i - 1, 0] > guard:
+        for c in range(4):
+            items[i, c] = items[i - 1, c]
+        i -= 1
+    items[i, 0] = guard
+    items[i, 1] = pc
+    items[i, 2] = origin
+    items[i, 3] = arg
+    return end + 1
+
+
 @helper("int64(int64[::1], int64, int64)")
 def _birth(h, s, num_kernel):
     """Closure of the kernel in KERNEL[:num_kernel] as state s, whose row is free. Commits counts only when complete."""
@@ -140,6 +167,8 @@ def _birth(h, s, num_kernel):
         if n < 0:
             return n
     needs, num_needs = i32(h, NEEDS), 0
+    first_guarded = h[COUNT + GUARD_ITEMS]
+    num_guarded = first_guarded
     w0 = w1 = w2 = w3 = np.uint64(0)
     flags = 0
     i = 0
@@ -181,6 +210,10 @@ def _birth(h, s, num_kernel):
         elif op == ZERO:
             if arg == 0:
                 n = _push(h, a, origin, 0, n)
+        elif op == GUARD:
+            num_guarded = _put_behind(h, first_guarded, num_guarded, b, a, origin, arg)
+            if num_guarded < 0:
+                return num_guarded
         elif op == LAZY:
             if num_needs < h[CAPACITY + NEEDS]:
                 needs[num_needs] = pc
@@ -225,8 +258,11 @@ def _birth(h, s, num_kernel):
     states[s, S_NUM_ACTIVE] = num_active - first_active
     states[s, S_CALLS] = first_call
     states[s, S_NUM_CALLS] = num_calls - first_call
-    states[s, S_FLAGS] = flags
+    states[s, S_FLAGS] = flags | UNSETTLED if num_guarded > first_guarded else flags
     states[s, S_NUM_PARTS] = -1
+    states[s, S_GUARDED] = first_guarded
+    states[s, S_NUM_GUARDED] = num_guarded - first_guarded
+    h[COUNT + GUARD_ITEMS] = num_guarded
     h[COUNT + ITEMS] = num_items
     h[COUNT + ACTIVE] = num_active
     h[COUNT + CALLS] = num_calls
@@ -234,68 +270,11 @@ def _birth(h, s, num_kernel):
     return s
 
 
-@helper("boolean(int32[:, ::1], int64, int64)")
-def _less(kernel, i, j):
-    if kernel[i, 0] != kernel[j, 0]:
-        return kernel[i, 0] < kernel[j, 0]
-    if kernel[i, 1] != kernel[j, 1]:
-        return kernel[i, 1] < kernel[j, 1]
-    return kernel[i, 2] < kernel[j, 2]
-
-
-@helper("void(int32[:, ::1], int64, int64)")
-def _swap(kernel, i, j):
-    for c in range(3):
-        kernel[i, c], kernel[j, c] = kernel[j, c], kernel[i, c]
-
-
-@helper("void(int32[:, ::1], int64, int64)")
-def _sift(kernel, root, n):
-    while True:
-        child = 2 * root + 1
-        if child >= n:
-            return
-        if child + 1 < n and _less(kernel, child, child + 1):
-            child += 1
-        if not _less(kernel, root, child):
-            return
-        _swap(kernel, root, child)
-        root = child
-
-
 @helper("int64(int64[::1], int64)")
-def _sort_kernel(h, n):
-    """Sort KERNEL[:n] and drop duplicates; the new length."""
-    kernel = i32x3(h, KERNEL)
-    if n <= INSERTION_LIMIT:
-        for i in range(1, n):
-            j = i
-            while j > 0 and _less(kernel, j, j - 1):
-                _swap(kernel, j, j - 1)
-                j -= 1
-    else:
-        for root in range(n // 2 - 1, -1, -1):
-            _sift(kernel, root, n)
-        for last in range(n - 1, 0, -1):
-            _swap(kernel, 0, last)
-            _sift(kernel, 0, last)
-    m = 0
-    for i in range(n):
-        if m and not _less(kernel, m - 1, i):
-            continue
-        for c in range(3):
-            kernel[m, c] = kernel[i, c]
-        m += 1
-    return m
-
-
-@helper("int64(int64[::1], int64)")
-def intern(h, n):
-    """The state whose kernel is KERNEL[:n] (any order, duplicates allowed). 0 if n is 0."""
-    if n == 0:
-        return 0
+def _find(h, n):
+    """The state whose kernel is KERNEL[:n], n > 0; what is behind its guards may not be known yet."""
     if n > 1:
-        n = _sort_kernel(h, n)
+        n = sort_kernel(h, n)
     kernel, items = i32x3(h, KERNEL), i32x3(h, ITEMS)
     states, table = i32xn(h, STATES, STATE_WIDTH), i32(h, STATE_TABLE)
     x = np.uint64(n)
@@ -327,6 +306,120 @@ def intern(h, n):
     return t
 
 
+@helper("int64(int64[::1], int64, int64)")
+def union_class(h, a, b):
+    """The byte class of all bytes of two classes."""
+    classes = u64x4(h, CLASSES)
+    count = h[COUNT + CLASSES]
+    for k in range(count):
+        if (
+            classes[k, 0] == classes[a, 0] | classes[b, 0] and classes[k, 1] == classes[a, 1] | classes[b, 1]
+            and classes[k, 2] == classes[a, 2] | classes[b, 2] and classes[k, 3] == classes[a, 3] | classes[b, 3]
+        ):  # fmt: skip
+            return k
+    if count >= h[CAPACITY + CLASSES]:
+        return full(h, CLASSES)
+    for c in range(4):
+        classes[count, c] = classes[a, c] | classes[b, c]
+    h[COUNT + CLASSES] = count + 1
+    return count
+
+
+@helper("int64(int64[::1], int64, int64, int64)")
+def _add_guarded(h, n, guard, state):
+    """Write row n of GUARDED. Returns n + 1, or FULL."""
+    guarded = i32x2(h, GUARDED)
+    if n >= h[CAPACITY + GUARDED]:
+        return full(h, GUARDED)
+    guarded[n, 0] = guard
+    guarded[n, 1] = state
+    return n + 1
+
+
+@helper("int64(int64[::1], int64)")
+def _settle(h, t):
+    """Find the states behind the guards of state t.
+
+    Items behind a guard cannot be told apart from others once a rule has returned to its caller, so they are states of
+    their own: `GUARDED` lists (class, state), nested guards joined, and the byte that follows decides which of them go
+    on. A guard that comes back to itself without a byte adds nothing. Returns t or a status; call again to go on.
+    """
+    states, guarded, behind = i32xn(h, STATES, STATE_WIDTH), i32x2(h, GUARDED), i32x4(h, GUARD_ITEMS)
+    kernel, allowed, classes = i32x3(h, KERNEL), u64x4(h, ALLOWED), u64x4(h, CLASSES)
+    stack = np.empty(NESTED_GUARDS, np.int64)
+    stack[0] = t
+    depth = 1
+    while depth:
+        s = stack[depth - 1]
+        first = h[COUNT + GUARDED]
+        n = first
+        flags = 0
+        deeper = False
+        i = states[s, S_GUARDED]
+        end = i + states[s, S_NUM_GUARDED]
+        while i < end:
+            guard = np.int64(behind[i, 0])
+            m = 0
+            while i < end and behind[i, 0] == guard:
+                if m >= h[CAPACITY + KERNEL]:
+                    return full(h, KERNEL)
+                kernel[m, 0] = behind[i, 1]
+                kernel[m, 1] = s if behind[i, 2] == SELF else behind[i, 2]
+                kernel[m, 2] = behind[i, 3]
+                m += 1
+                i += 1
+            u = _find(h, m)
+            if u < 0:
+                return u
+            if states[u, S_FLAGS] & UNSETTLED:
+                known = False
+                for k in range(depth):
+                    known = known or stack[k] == u
+                if known:
+                    continue
+                if depth >= NESTED_GUARDS:
+                    return full(h, GUARDED)
+                stack[depth] = u
+                depth += 1
+                deeper = True
+                break
+            flags |= states[u, S_FLAGS]
+            for c in range(4):
+                allowed[s, c] |= allowed[u, c] & ~classes[guard, c]
+            n = _add_guarded(h, n, guard, u)
+            if n < 0:
+                return n
+            for k in range(states[u, S_GUARDED], states[u, S_GUARDED] + states[u, S_NUM_GUARDED]):
+                both = union_class(h, guard, np.int64(guarded[k, 0]))
+                if both < 0:
+                    return both
+                n = _add_guarded(h, n, both, np.int64(guarded[k, 1]))
+                if n < 0:
+                    return n
+        if deeper:
+            continue
+        depth -= 1
+        states[s, S_GUARDED] = first
+        states[s, S_NUM_GUARDED] = n - first
+        h[COUNT + GUARDED] = n
+        states[s, S_FLAGS] &= ~UNSETTLED
+        states[s, S_FLAGS] |= flags & ACCEPTS
+        if flags & (EXITED | EXITED_GUARDED):
+            states[s, S_FLAGS] |= EXITED_GUARDED
+    return t
+
+
+@helper("int64(int64[::1], int64)")
+def intern(h, n):
+    """The state whose kernel is KERNEL[:n] (any order, duplicates allowed). 0 if n is 0."""
+    if n == 0:
+        return 0
+    t = _find(h, n)
+    if t > 0 and i32xn(h, STATES, STATE_WIDTH)[t, S_FLAGS] & UNSETTLED:
+        return _settle(h, t)
+    return t
+
+
 @helper("int64(uint64)")
 def _bit_index(low):
     """Index of the only bit set."""
@@ -351,14 +444,14 @@ def _bit_index(low):
     return i
 
 
-@helper("int64(int64[::1], int64, int64)")
-def step(h, s, byte):
-    """The state after one byte; the whole class of bytes that do the same is recorded."""
+@helper("int64(int64[::1], int64, int64, int64)")
+def _move(h, s, byte, n):
+    """Add to KERNEL[:n] the items of state s after a byte, and narrow REFINED to the bytes that move the same items."""
     net, classes, switch = i32xn(h, NET, 5), u64x4(h, CLASSES), i32x2(h, SWITCH)
     active, kernel, states = i32x3(h, ACTIVE), i32x3(h, KERNEL), i32xn(h, STATES, STATE_WIDTH)
     word, bit = byte >> 6, np.uint64(byte & 63)
-    w0 = w1 = w2 = w3 = ~np.uint64(0)
-    n = 0
+    w0, w1 = np.uint64(h[REFINED]), np.uint64(h[REFINED + 1])
+    w2, w3 = np.uint64(h[REFINED + 2]), np.uint64(h[REFINED + 3])
     first = states[s, S_ACTIVE]
     for k in range(first, first + states[s, S_NUM_ACTIVE]):
         pc = active[k, 0]
@@ -399,22 +492,47 @@ def step(h, s, byte):
             w1 &= ~classes[a, 1]
             w2 &= ~classes[a, 2]
             w3 &= ~classes[a, 3]
+    h[REFINED] = np.int64(w0)
+    h[REFINED + 1] = np.int64(w1)
+    h[REFINED + 2] = np.int64(w2)
+    h[REFINED + 3] = np.int64(w3)
+    return n
+
+
+@helper("int64(int64[::1], int64, int64)")
+def step(h, s, byte):
+    """The state after one byte; the whole class of bytes that do the same is recorded."""
+    states = i32xn(h, STATES, STATE_WIDTH)
+    for c in range(4):
+        h[REFINED + c] = -1
+    n = _move(h, s, byte, 0)
+    if n < 0:
+        return n
+    if states[s, S_NUM_GUARDED]:
+        classes, guarded = u64x4(h, CLASSES), i32x2(h, GUARDED)
+        for k in range(states[s, S_GUARDED], states[s, S_GUARDED] + states[s, S_NUM_GUARDED]):
+            guard = guarded[k, 0]
+            stops = (classes[guard, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1) != np.uint64(0)
+            for c in range(4):
+                h[REFINED + c] &= np.int64(classes[guard, c] if stops else ~classes[guard, c])
+            if not stops:
+                n = _move(h, np.int64(guarded[k, 1]), byte, n)
+                if n < 0:
+                    return n
     t = intern(h, n)
     if t < 0:
         return t
     trans = i32xn(h, TRANS, 256)
     for c in range(4):
-        w = w0 if c == 0 else w1 if c == 1 else w2 if c == 2 else w3
+        w = np.uint64(h[REFINED + c])
         while w:
             low = w & (~w + np.uint64(1))
             trans[s, 64 * c + _bit_index(low)] = t
             w ^= low
     if t == s:
         loops = u64x4(h, LOOPS)
-        loops[s, 0] |= w0
-        loops[s, 1] |= w1
-        loops[s, 2] |= w2
-        loops[s, 3] |= w3
+        for c in range(4):
+            loops[s, c] |= np.uint64(h[REFINED + c])
     return t
 
 

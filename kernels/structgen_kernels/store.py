@@ -27,6 +27,7 @@ from structgen_kernels.arena import (
     E_ARG,
     E_BASE,
     E_EXIT,
+    E_GUARDED,
     E_KIND,
     E_PC,
     E_ROW,
@@ -37,9 +38,12 @@ from structgen_kernels.arena import (
     ENTRY_TABLE,
     ENTRY_WIDTH,
     EVICTED,
+    EXIT_GUARDS,
     EXIT_LISTS,
     EXITS,
     FIRST_BYTE,
+    GUARDED,
+    GUARDED_EXITS,
     ITEMS,
     JUMP,
     KERNEL,
@@ -64,7 +68,10 @@ from structgen_kernels.arena import (
     RULES,
     S_EXTENDED,
     S_FLAGS,
+    S_GUARDED,
     S_ITEMS,
+    S_KERNEL,
+    S_NUM_GUARDED,
     S_NUM_PARTS,
     S_PARTS,
     SAME,
@@ -94,8 +101,10 @@ from structgen_kernels.arena import (
     i32xn,
 )  # fmt: skip
 from structgen_kernels.machine import full, goto, intern
-from structgen_kernels.tries import remainder_trie
+from structgen_kernels.tries import guarded_trie, remainder_trie
 from structgen_kernels.walks import removed, start_of_entry, walk
+
+DONE = -2  # in EXIT_GUARDS: an exit that is in a trie
 
 
 @helper("int64(int64[::1], int64, int64)")
@@ -122,6 +131,45 @@ def _take_row(h, e, keep):
 
 
 @helper("int64(int64[::1], int64)")
+def _keep_exits(h, e):
+    """Make the tries of remainders of entry e out of EXITS[:WALK_EXITS], one a guard. Returns 0 or a status."""
+    entries, links = i32xn(h, ENTRIES, ENTRY_WIDTH), i32x2(h, GUARDED_EXITS)
+    exits, guards = i32(h, EXITS), i32(h, EXIT_GUARDS)
+    n, trie = h[WALK_EXITS], np.int64(entries[e, E_TRIE])
+    if entries[e, E_EXIT] >= 0 or entries[e, E_GUARDED]:
+        return 0  # known from before its row was given up
+    first = 0
+    while first < n:
+        guard = np.int64(guards[first])
+        count = 0
+        for i in range(first, n):
+            if guards[i] == guard:
+                if n + count >= h[CAPACITY + EXITS] - h[EXIT_LISTS]:
+                    return full(h, EXITS)
+                exits[n + count] = exits[i]
+                guards[i] = DONE
+                count += 1
+        t = remainder_trie(h, trie, n, count, guard)
+        if t < 0:
+            entries[e, E_EXIT] = -1
+            entries[e, E_GUARDED] = 0
+            return t
+        if guard < 0:
+            entries[e, E_EXIT] = t
+        else:
+            row = h[COUNT + GUARDED_EXITS]
+            if row >= h[CAPACITY + GUARDED_EXITS]:
+                return full(h, GUARDED_EXITS)
+            links[row, 0] = t
+            links[row, 1] = entries[e, E_GUARDED]
+            entries[e, E_GUARDED] = row
+            h[COUNT + GUARDED_EXITS] = row + 1
+        while first < n and guards[first] == DONE:
+            first += 1
+    return 0
+
+
+@helper("int64(int64[::1], int64)")
 def _build(h, e):
     """Walk entry e (new, or its row was given up). Returns 0 or a status; call again to go on."""
     entries, tries = i32xn(h, ENTRIES, ENTRY_WIDTH), i32xn(h, TRIES, TRIE_WIDTH)
@@ -143,13 +191,10 @@ def _build(h, e):
     total = 0
     for k in range(num_ranges):
         total += ranges[k, 1] - ranges[k, 0]
-    if h[WALK_EXITS] and entries[e, E_EXIT] < 0:
-        t = remainder_trie(h, trie, 0, h[WALK_EXITS])
-        if t < 0:
-            h[WALK_ENTRY] = -1
-            return t
-        entries[e, E_EXIT] = t
     h[WALK_ENTRY] = -1
+    status = _keep_exits(h, e)
+    if status < 0:
+        return status
     if total >= h[WIDE]:
         row = bit_rows(h, ROWS)[_take_row(h, e, -1)]
         row[:] = 0
@@ -214,7 +259,7 @@ def _derive(h, e, note, base):
                 exits[n + left] = x
                 left += 1
         if left:
-            t = remainder_trie(h, VOCABULARY, n, left)
+            t = remainder_trie(h, VOCABULARY, n, left, -1)
             if t < 0:
                 return t
             entries[e, E_EXIT] = t
@@ -258,6 +303,7 @@ def _find_entry(h, trie, pc, arg):
     entries[e, E_ROW] = -1
     entries[e, E_EXIT] = -1
     entries[e, E_BASE] = -1
+    entries[e, E_GUARDED] = 0
     entries[e, E_KIND] = UNBUILT
     h[COUNT + ENTRIES] = e + 1
     table[p] = e
@@ -284,28 +330,56 @@ def _ensure(h, e):
             status = _build(h, base)
             if status < 0:
                 return status
-        if entries[base, E_KIND] == WIDE_KIND:
+        if entries[base, E_KIND] == WIDE_KIND and entries[base, E_GUARDED] == 0:
             return _derive(h, e, note, base)
     return _build(h, e)
 
 
+@helper("int64(int64[::1], int64, int64, int64, int64)")
+def _ask(h, state, trie, added_only, n):
+    """Add a mask to PENDING[:n] unless it is there. Returns the new n, or FULL."""
+    pending = i32x3(h, PENDING)
+    for z in range(n):
+        if pending[z, 0] == state and pending[z, 1] == trie and pending[z, 2] <= added_only:
+            return n
+    if n >= h[CAPACITY + PENDING]:
+        return full(h, PENDING)
+    pending[n, 0] = state
+    pending[n, 1] = trie
+    pending[n, 2] = added_only
+    return n + 1
+
+
 @helper("int64(int64[::1], int64)")
 def _resolve(h, s):
-    """Find the entries whose union is the mask of state s, and keep them. Returns 0 or a status."""
+    """Find the entries whose union is the mask of state s, and keep them. Returns 0 or a status.
+
+    What stands behind a guard in the rule of an item is in the item's own entry; of the states behind guards only the
+    callers that are resumed there are asked, for the tokens that pass the guard.
+    """
     states, items, net = i32xn(h, STATES, STATE_WIDTH), i32x3(h, ITEMS), i32xn(h, NET, 5)
-    rules, kernel = i32x3(h, RULES), i32x3(h, KERNEL)
-    entries, parts, pending = i32xn(h, ENTRIES, ENTRY_WIDTH), i32(h, PARTS), i32x2(h, PENDING)
+    rules, kernel, guarded = i32x3(h, RULES), i32x3(h, KERNEL), i32x2(h, GUARDED)
+    entries, parts, pending = i32xn(h, ENTRIES, ENTRY_WIDTH), i32(h, PARTS), i32x3(h, PENDING)
+    links = i32x2(h, GUARDED_EXITS)
     first = h[COUNT + PARTS]
     num_parts = 0
-    pending[0, 0] = s
-    pending[0, 1] = VOCABULARY
-    num_pending = 1
+    num_pending = _ask(h, s, VOCABULARY, 0, 0)
     i = 0
     while i < num_pending:
-        t, trie = pending[i, 0], pending[i, 1]
+        t, trie, added_only = np.int64(pending[i, 0]), np.int64(pending[i, 1]), pending[i, 2]
         i += 1
+        if added_only == 0:
+            for k in range(states[t, S_GUARDED], states[t, S_GUARDED] + states[t, S_NUM_GUARDED]):
+                u = np.int64(guarded[k, 1])
+                if states[u, S_EXTENDED] > states[u, S_KERNEL]:
+                    rest = guarded_trie(h, trie, np.int64(guarded[k, 0]))
+                    if rest < 0:
+                        return rest
+                    num_pending = _ask(h, u, rest, 1, num_pending)
+                    if num_pending < 0:
+                        return num_pending
         base = states[t, S_ITEMS]
-        for k in range(base, base + states[t, S_EXTENDED]):
+        for k in range(base + (states[t, S_KERNEL] if added_only else 0), base + states[t, S_EXTENDED]):
             pc, origin, arg = items[k, 0], items[k, 1], np.int64(items[k, 2])
             at = pc
             while net[at, 0] == JUMP:
@@ -333,7 +407,7 @@ def _resolve(h, s):
                         return full(h, PARTS)
                     parts[first + num_parts] = e
                     num_parts += 1
-            if entries[e, E_EXIT] >= 0 and (called or origin > ROOT):
+            if (entries[e, E_EXIT] >= 0 or entries[e, E_GUARDED]) and (called or origin > ROOT):
                 if called:
                     kernel[0, 0] = net[at, 2]
                     kernel[0, 1] = origin
@@ -344,17 +418,16 @@ def _resolve(h, s):
                 if after < 0:
                     return after
                 if after > 0:
-                    known = False
-                    for z in range(num_pending):
-                        if pending[z, 0] == after and pending[z, 1] == entries[e, E_EXIT]:
-                            known = True
-                            break
-                    if not known:
-                        if num_pending >= h[CAPACITY + PENDING]:
-                            return full(h, PENDING)
-                        pending[num_pending, 0] = after
-                        pending[num_pending, 1] = entries[e, E_EXIT]
-                        num_pending += 1
+                    if entries[e, E_EXIT] >= 0:
+                        num_pending = _ask(h, after, np.int64(entries[e, E_EXIT]), 0, num_pending)
+                        if num_pending < 0:
+                            return num_pending
+                    link = entries[e, E_GUARDED]
+                    while link:
+                        num_pending = _ask(h, after, np.int64(links[link, 0]), 0, num_pending)
+                        if num_pending < 0:
+                            return num_pending
+                        link = links[link, 1]
     states[s, S_PARTS] = first
     states[s, S_NUM_PARTS] = num_parts
     h[COUNT + PARTS] = first + num_parts

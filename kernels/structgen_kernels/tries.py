@@ -11,6 +11,7 @@ import numpy as np
 from structgen_kernels.arena import (
     BELOW,
     CAPACITY,
+    CLASSES,
     COUNT,
     CURSORS,
     EXIT_LISTS,
@@ -22,6 +23,7 @@ from structgen_kernels.arena import (
     T_END,
     T_EXITS,
     T_FIRST,
+    T_GUARD,
     T_NUM_EXITS,
     T_PARENT,
     TRIE_TABLE,
@@ -35,20 +37,51 @@ from structgen_kernels.arena import (
     i32xn,
     u64x4,
 )  # fmt: skip
-from structgen_kernels.machine import full
+from structgen_kernels.machine import full, union_class
 
 
-@helper("int64(int64[::1], int64, int64, int64)")
-def remainder_trie(h, trie, first_exit, num_exits):
-    """The trie of what stands below some nodes of a trie, merged. Equal lists are one trie.
+@helper("int64(int64[::1], int64, int64)")
+def guarded_trie(h, trie, guard):
+    """The trie of those tokens of a trie that do not start with a byte of a class. Equal ones are one trie."""
+    tries, table = i32xn(h, TRIES, TRIE_WIDTH), i32(h, TRIE_TABLE)
+    if tries[trie, T_GUARD] >= 0:
+        guard = union_class(h, guard, np.int64(tries[trie, T_GUARD]))
+        if guard < 0:
+            return guard
+    x = np.uint64(trie) * np.uint64(0x9E3779B97F4A7C15) ^ np.uint64(guard) * np.uint64(0xC2B2AE3D27D4EB4F)
+    m = h[CAPACITY + TRIE_TABLE] - 1
+    p = np.int64(x ^ (x >> np.uint64(33))) & m
+    while table[p] != 0:
+        t = table[p]
+        if tries[t, T_PARENT] == trie and tries[t, T_NUM_EXITS] == 0 and tries[t, T_GUARD] == guard:
+            return np.int64(t)
+        p = (p + 1) & m
+    t = h[COUNT + TRIES]
+    if t + 1 >= h[CAPACITY + TRIES]:
+        return full(h, TRIES)
+    for c in range(TRIE_WIDTH):
+        tries[t, c] = tries[trie, c]
+    tries[t, T_PARENT] = trie
+    tries[t, T_EXITS] = 0
+    tries[t, T_NUM_EXITS] = 0
+    tries[t, T_GUARD] = guard
+    h[COUNT + TRIES] = t + 1
+    table[p] = t
+    return t
+
+
+@helper("int64(int64[::1], int64, int64, int64, int64)")
+def remainder_trie(h, trie, first_exit, num_exits, guard):
+    """The trie of what stands below some nodes of a trie, merged, but for what starts with a byte of class `guard` (-1:
+    none). Equal lists are one trie.
 
     The nodes are EXITS[first_exit : first_exit + num_exits], ascending.
     """
     tries, nodes, below = i32xn(h, TRIES, TRIE_WIDTH), i32x4(h, NODES), u64x4(h, BELOW)
     tokens, all_exits, table = i32(h, NODE_TOKENS), i32(h, EXITS), i32(h, TRIE_TABLE)
     exits = all_exits[first_exit : first_exit + num_exits]
-    frames, cursors = i32x3(h, FRAMES), i32x2(h, CURSORS)
-    x = np.uint64(trie) + np.uint64(1)
+    frames, cursors, classes = i32x3(h, FRAMES), i32x2(h, CURSORS), u64x4(h, CLASSES)
+    x = np.uint64(trie) + np.uint64(1) ^ np.uint64(guard + 1) * np.uint64(0x9E3779B97F4A7C15)
     for k in range(num_exits):
         x = (x ^ np.uint64(exits[k])) * np.uint64(0x100000001B3)
         x ^= x >> np.uint64(29)
@@ -56,7 +89,7 @@ def remainder_trie(h, trie, first_exit, num_exits):
     p = np.int64(x ^ (x >> np.uint64(33))) & m
     while table[p] != 0:
         t = table[p]
-        if tries[t, T_PARENT] == trie and tries[t, T_NUM_EXITS] == num_exits:
+        if tries[t, T_PARENT] == trie and tries[t, T_NUM_EXITS] == num_exits and tries[t, T_GUARD] == guard:
             same = True
             for k in range(num_exits):
                 if all_exits[tries[t, T_EXITS] + k] != exits[k]:
@@ -99,6 +132,14 @@ def remainder_trie(h, trie, first_exit, num_exits):
             for c in range(low, high):
                 if cursors[c, 0] < cursors[c, 1]:
                     byte = nodes[cursors[c, 0], 0]
+                    if top == 0 and guard >= 0:
+                        while (classes[guard, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1):
+                            cursors[c, 0] = nodes[cursors[c, 0], 1]
+                            if cursors[c, 0] >= cursors[c, 1]:
+                                break
+                            byte = nodes[cursors[c, 0], 0]
+                        if cursors[c, 0] >= cursors[c, 1]:
+                            continue
                     if byte < smallest:
                         smallest = byte
             if smallest == 256:
@@ -150,6 +191,7 @@ def remainder_trie(h, trie, first_exit, num_exits):
         tries[t, T_END] = n
         tries[t, T_DEPTH] = 0
     tries[t, T_PARENT] = trie
+    tries[t, T_GUARD] = guard
     tries[t, T_NUM_EXITS] = num_exits
     tries[t, T_EXITS] = kept
     for k in range(num_exits):

@@ -15,10 +15,13 @@ from structgen_kernels.arena import (
     CALL,
     CAPACITY,
     CLASSES,
+    EXIT_GUARDS,
     EXIT_LISTS,
     EXITED,
+    EXITED_GUARDED,
     EXITS,
     FIRST_BYTE,
+    GUARDED,
     ITEMS,
     JUMP,
     KERNEL,
@@ -32,14 +35,18 @@ from structgen_kernels.arena import (
     ROOTS,
     RULES,
     S_FLAGS,
+    S_GUARDED,
     S_ITEMS,
     S_KERNEL,
+    S_NUM_GUARDED,
     STACK,
     STATE_WIDTH,
     STATES,
     STEPS_LEFT,
     T_DEPTH,
     T_END,
+    T_FIRST,
+    T_GUARD,
     TOP,
     TRANS,
     TRIE_WIDTH,
@@ -72,6 +79,41 @@ def start_of_entry(h, pc, arg):
     return intern(h, 1)
 
 
+@helper("boolean(int64[::1], int64, int64)")
+def _goes_on(h, node, guard):
+    """Whether a token goes on behind a trie node with a byte outside a class."""
+    nodes, classes = i32x4(h, NODES), u64x4(h, CLASSES)
+    i, end = node + 1, np.int64(nodes[node, 1])
+    while i < end:
+        byte = nodes[i, 0]
+        if (classes[guard, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1) == np.uint64(0):
+            return True
+        i = np.int64(nodes[i, 1])
+    return False
+
+
+@helper("int64(int64[::1], int64, int64, int64)")
+def _leave(h, node, s, n):
+    """Add to EXITS[:n] the ways in which the caller's rule is complete in state s at a trie node. Returns the new n."""
+    states, guarded = i32xn(h, STATES, STATE_WIDTH), i32x2(h, GUARDED)
+    exits, guards = i32(h, EXITS), i32(h, EXIT_GUARDS)
+    most = h[CAPACITY + EXITS] - h[EXIT_LISTS]
+    if states[s, S_FLAGS] & EXITED:
+        if n >= most:
+            return full(h, EXITS)
+        exits[n] = node
+        guards[n] = -1
+        return n + 1  # what is behind a guard may leave here too
+    for k in range(states[s, S_GUARDED], states[s, S_GUARDED] + states[s, S_NUM_GUARDED]):
+        if states[guarded[k, 1], S_FLAGS] & EXITED and _goes_on(h, node, np.int64(guarded[k, 0])):
+            if n >= most:
+                return full(h, EXITS)
+            exits[n] = node
+            guards[n] = guarded[k, 0]
+            n += 1
+    return n
+
+
 @helper("int64(int64[::1], int64, int64)")
 def walk(h, trie, start):
     """Walk a trie from a state: runs of alive tokens go to RANGES, nodes where the caller's rule completes to EXITS.
@@ -81,12 +123,12 @@ def walk(h, trie, start):
     tries, nodes, below = i32xn(h, TRIES, TRIE_WIDTH), i32x4(h, NODES), u64x4(h, BELOW)
     states, trans = i32xn(h, STATES, STATE_WIDTH), i32xn(h, TRANS, 256)
     allowed, loops = u64x4(h, ALLOWED), u64x4(h, LOOPS)
-    stack, exits, ranges, roots = i32(h, STACK), i32(h, EXITS), i32x2(h, RANGES), i32(h, ROOTS)
+    stack, ranges, roots, classes = i32(h, STACK), i32x2(h, RANGES), i32(h, ROOTS), u64x4(h, CLASSES)
     base, end = tries[trie, T_DEPTH], np.int64(tries[trie, T_END])
     i, num_exits, num_ranges = h[WALK_NODE], h[WALK_EXITS], h[WALK_RANGES]
     first_byte = h[FIRST_BYTE]
-    max_exits = h[CAPACITY + EXITS] - h[EXIT_LISTS]
-    by_first_byte = trie == VOCABULARY
+    guard = np.int64(tries[trie, T_GUARD])
+    by_first_byte = tries[trie, T_FIRST] == tries[VOCABULARY, T_FIRST] and end == tries[VOCABULARY, T_END]
     stack[0] = start
     visited = 0
     status = 0
@@ -112,7 +154,9 @@ def walk(h, trie, start):
         visited += 1
         depth = nodes[i, 2] - base
         s, byte = stack[depth], nodes[i, 0]
-        if (allowed[s, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1) == np.uint64(0):
+        if (allowed[s, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1) == np.uint64(0) or (
+            guard >= 0 and depth == 0 and (classes[guard, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1)
+        ):
             i = np.int64(nodes[i, 1])
             continue
         subtree = np.int64(nodes[i, 1])
@@ -125,17 +169,17 @@ def walk(h, trie, start):
                     status = t
                     break
             stack[depth + 1] = t
-            if states[t, S_FLAGS] & EXITED:
-                if num_exits >= max_exits:
-                    status = full(h, EXITS)
-                    break
-                exits[num_exits] = i
-                num_exits += 1
-            elif (
+            if (
                 below[i, 0] & ~loops[t, 0] == np.uint64(0) and below[i, 1] & ~loops[t, 1] == np.uint64(0)
                 and below[i, 2] & ~loops[t, 2] == np.uint64(0) and below[i, 3] & ~loops[t, 3] == np.uint64(0)
             ):  # fmt: skip
                 last = subtree  # t loops to itself on every byte below: the whole subtree is alive
+            elif states[t, S_FLAGS] & (EXITED | EXITED_GUARDED):
+                num_exits = _leave(h, i, t, num_exits)
+                if num_exits < 0:
+                    status = num_exits
+                    num_exits = 0
+                    break
         low, high = nodes[i, 3], nodes[last, 3]
         if high > low:
             if num_ranges and ranges[num_ranges - 1, 1] == low:

@@ -16,7 +16,7 @@ import numpy as np
 
 from structgen.automata import text
 from structgen.errors import GrammarTooComplex
-from structgen.ir import Alt, Bytes, Call, Choice, Lazy, Literal, Node, Repeat, Rule, Seq, Star, Text
+from structgen.ir import Alt, Bytes, Call, Choice, Guard, Lazy, Literal, Node, Repeat, Rule, Seq, Star, Text
 from structgen_kernels import arena as k
 from structgen_kernels.arena import Arena
 
@@ -50,6 +50,7 @@ class Network:
         self._rules: dict[object, int] = {}
         self._kept: dict[int, object] = {}  # what ids in keys refer to must stay alive
         self._shared: dict[tuple[Any, ...], int] = {}
+        self.has_guards = False
         self.tails: dict[tuple[Any, ...], text.Tail] = {}
         classes = arena.tables[k.CLASSES]
         for b in range(256):
@@ -57,7 +58,7 @@ class Network:
         self._header[k.COUNT + k.CLASSES] = 256
         assert self.byte_class(1 << 0x22 | 1 << 0x5C) == k.QUOTING
         self._header[k.COUNT + k.STATES] = k.FIRST_STATE
-        for table in (k.ENTRIES, k.RULES):
+        for table in (k.ENTRIES, k.RULES, k.GUARDED_EXITS):
             self._header[k.COUNT + table] = 1  # 0 means "none" in hash tables
         self.instruction(k.FAIL, rule=0)
         self.flush()
@@ -187,7 +188,7 @@ class Network:
         """The id of a byte class."""
         index = self._classes.get(mask)
         if index is None:
-            index = len(self._classes)
+            index = int(self._header[k.COUNT + k.CLASSES])  # kernels add classes too
             if index >= self._header[k.CAPACITY + k.CLASSES]:
                 raise ArenaFull(k.CLASSES)
             self._arena.tables[k.CLASSES][index] = np.frombuffer(mask.to_bytes(32, "little"), np.uint64)
@@ -334,6 +335,10 @@ class Network:
     def _text(self, node: Text, after: int, rule: int) -> int:
         return text.emit_text(self, node.language, node.encoding, after, rule)
 
+    def _guard(self, node: Guard, after: int, rule: int) -> int:
+        self.has_guards = True
+        return self.instruction(k.GUARD, after, self.byte_class(node.mask), rule=rule)
+
     def _choice(self, node: Choice, after: int, rule: int) -> int:
         branches = sorted(node.branches, key=lambda branch: branch[0])
         put_off = len(branches) > _EAGER_BRANCHES
@@ -395,6 +400,7 @@ _EMIT: dict[type, Callable[[Network, Any, int, int], int]] = {
     Call: Network._call,
     Lazy: Network._lazy,
     Text: Network._text,
+    Guard: Network._guard,
 }
 
 __all__ = ["ArenaFull", "Network"]

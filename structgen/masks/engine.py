@@ -70,6 +70,10 @@ def _capacities(vocab: Vocabulary, limits: Limits) -> dict[int, int]:
         k.ROW_OWNER: rows,
         k.PARTS: 16 * states,
         k.EXITS: len(trie.nodes) + (1 << 20),
+        k.EXIT_GUARDS: len(trie.nodes) + (1 << 20),
+        k.GUARDED: 4 * states,
+        k.GUARD_ITEMS: 8 * states,
+        k.GUARDED_EXITS: 4 * states,
         k.RANGES: max(len(trie.tokens), 1) + 1,
         k.STACK: vocab.max_token_bytes + 2,
         k.FRAMES: vocab.max_token_bytes + 2,
@@ -139,7 +143,7 @@ class Engine:
             header[k.COUNT + table] = len(data)
         if fresh:
             _short_rows(self.vocab, tables[k.SHORT])
-        tables[k.TRIES][k.VOCABULARY] = (0, num_nodes, 0, -1, 0, 0)
+        tables[k.TRIES][k.VOCABULARY] = (0, num_nodes, 0, -1, 0, 0, -1)
         header[k.COUNT + k.TRIES] = 1
 
     def retire(self) -> Arena:

@@ -25,6 +25,8 @@ from structgen_kernels import arena as k
 if TYPE_CHECKING:
     from structgen.masks.engine import Engine
 
+MOST_SEARCHED = 10_000  # states looked at where guards forbid a shortest completion
+
 Item: TypeAlias = "tuple[int, int]"
 
 
@@ -68,6 +70,7 @@ class Closing:
         self._items: dict[Item, Rest | None] = {}
         self._states: dict[int, Rest | None] = {}
         self._num_tokens: dict[int, int | None] = {}
+        self._guarded: dict[int, bytes | None] = {}
         self._bytes: dict[int, bytes] = {}
         self._open: set[Item] = set()
         self._lock = threading.RLock()
@@ -78,7 +81,10 @@ class Closing:
         """A shortest byte string after which the text may end, or None if there is none of at most `limit` bytes."""
         with self._lock:
             rest = self._state(state)
-        return rest.text() if rest is not None and rest.cost <= limit else None
+            if rest is None or rest.cost > limit:
+                return None
+            text = self._within_guards(state, rest)
+        return text if text is not None and len(text) <= limit else None
 
     def tokens(self, state: int, limit: int) -> int | None:
         """Tokens that suffice to spell a shortest completion, or None if that takes more than `limit`."""
@@ -87,9 +93,48 @@ class Closing:
             if rest is None or rest.cost > limit * self._engine.vocab.max_token_bytes:
                 return None
             if state not in self._num_tokens:
-                self._num_tokens[state] = self._spelled(rest.text())
+                text = self._within_guards(state, rest)
+                self._num_tokens[state] = None if text is None else self._spelled(text)
             needed = self._num_tokens[state]
         return needed if needed is not None and needed <= limit else None
+
+    def _within_guards(self, state: int, rest: Rest) -> bytes | None:
+        """A shortest completion that no guard forbids, given a shortest one without guards.
+
+        Mostly it is the same. Where it is not, A* over the states themselves, with what is known without guards as the
+        lower bound; None after `MOST_SEARCHED` states.
+        """
+        text, engine = rest.text(), self._engine
+        if not engine.network.has_guards:
+            return text
+        if state in self._guarded:
+            return self._guarded[state]
+        after = engine.advance_bytes(state, text)
+        found: bytes | None = text if after and engine.accepts(after) else None
+        order = count()
+        queue = [(rest.cost, next(order), state, b"")]
+        best = {state: 0}
+        while found is None and queue and len(best) < MOST_SEARCHED:
+            _, _, current, written = heapq.heappop(queue)
+            if len(written) > best[current]:
+                continue
+            if engine.accepts(current):
+                found = written
+                break
+            targets: dict[int, int] = {}
+            for byte in engine.allowed_bytes(current):
+                target = engine.advance_bytes(current, bytes((byte,)))
+                if target and (target not in targets or not 0x20 < targets[target] < 0x7F):
+                    targets[target] = byte
+            for target, byte in targets.items():
+                bound = self._state(target)
+                if bound is not None and len(written) + 1 < best.get(target, len(written) + 2):
+                    best[target] = len(written) + 1
+                    heapq.heappush(
+                        queue, (len(written) + 1 + bound.cost, next(order), target, written + bytes((byte,)))
+                    )
+        self._guarded[state] = found
+        return found
 
     def _spelled(self, text: bytes) -> int | None:
         """Tokens of a text; None where the vocabulary (one without single bytes) cannot spell it."""
@@ -99,32 +144,48 @@ class Closing:
             return None
 
     def _state(self, state: int) -> Rest | None:
-        """A shortest completion of a state; the states after its rules are found first, without recursion."""
+        """A shortest completion of a state: Dijkstra backwards over the states that are left for when rules end."""
         if self._engine.retired:
             raise ArenaFull(k.STATES)
-        stack = [state]
-        entered: set[int] = set()
-        while stack:
-            current = stack[-1]
-            if current in self._states:
-                stack.pop()
-                continue
-            exits = self._exits(current)
-            missing = [after for _, after in exits if after and after not in self._states and after not in entered]
-            if missing and current not in entered:
-                entered.add(current)
-                stack += missing
-                continue
-            best = NOTHING_LEFT if self._tables[k.STATES][current, k.S_FLAGS] & k.ACCEPTS else None
-            for inside, after in exits:
-                rest = self._states.get(after) if after else NOTHING_LEFT
-                if rest is not None and (best is None or inside.cost + rest.cost < best.cost):
-                    best = Rest(inside.cost + rest.cost, inside, rest)
-            self._states[current] = best
-            stack.pop()
+        if state not in self._states:
+            self._solve(state)
         if self._engine.retired:  # meanwhile: the tables that were read may be another generation's
             raise ArenaFull(k.STATES)
         return self._states[state]
+
+    def _solve(self, state: int) -> None:
+        """Find the completions of a state and of all states it leads to that are not known."""
+        order = count()
+        queue: list[tuple[int, int, int, Rest]] = []
+        sources: dict[int, list[tuple[int, Rest]]] = {}
+        found: set[int] = {state}
+        todo = [state]
+        while todo:
+            current = todo.pop()
+            if self._tables[k.STATES][current, k.S_FLAGS] & k.ACCEPTS:
+                heapq.heappush(queue, (0, next(order), current, NOTHING_LEFT))
+            for inside, after in self._exits(current):
+                if after == 0 or after in self._states:
+                    rest = self._states[after] if after else NOTHING_LEFT
+                    if rest is not None:
+                        cost = inside.cost + rest.cost
+                        heapq.heappush(queue, (cost, next(order), current, Rest(cost, inside, rest)))
+                    continue
+                sources.setdefault(after, []).append((current, inside))
+                if after not in found:
+                    found.add(after)
+                    todo.append(after)
+        while queue:
+            cost, _, current, rest = heapq.heappop(queue)
+            if current in self._states:
+                continue
+            self._states[current] = rest
+            for source, inside in sources.get(current, ()):
+                if source not in self._states:
+                    total = inside.cost + cost
+                    heapq.heappush(queue, (total, next(order), source, Rest(total, inside, rest)))
+        for unreachable in found - self._states.keys():
+            self._states[unreachable] = None
 
     def _exits(self, state: int) -> list[tuple[Rest, int]]:
         """For each item of a state, a shortest text to the end of its rule and the state after that (0: the end)."""
@@ -219,7 +280,7 @@ class Closing:
             return [((target, arg), bytes((byte,))) for byte, target in rows]
         if op == k.SPLIT:
             return [((a, arg), b""), ((b, arg), b"")]
-        if op in (k.JUMP, k.NOTE):
+        if op in (k.JUMP, k.NOTE, k.GUARD):  # guards are the business of `_within_guards`
             return [((a, arg), b"")]
         if op == k.SET:
             return [((a, b), b"")]
