@@ -27,6 +27,7 @@ from structgen.schema.algebra import (
     unite,
 )
 from structgen.schema.complement import complement
+from structgen.schema.evaluated import Cases
 from structgen.schema.forms import (
     ANY,
     ARRAY,
@@ -83,6 +84,7 @@ class Expander:
     def __init__(self, schemas: Schemas) -> None:
         self.schemas = schemas
         self._steps = 0
+        self.cases = Cases(self)
         self._shapes: dict[Term, Shape | None] = {ANY: EVERYTHING, NEVER: NOTHING}
 
     def shape(self, term: Term) -> Shape:
@@ -183,22 +185,58 @@ class Expander:
             return self.opposite(self.shape((literal ^ 1,)), atom)
         if atom.meaning is not None:
             return self.shape(atom.meaning)
-        shape = self._schema(Place(atom.schema, atom, self.schemas))
+        shape = self._schema(self._place(atom))
         return replace(shape, through_ref=True) if atom.is_target else shape
 
-    def _schema(self, place: Place) -> Shape:
-        """The keywords' intersection. What `allOf` and `$ref` say before `properties` decides the order of keys."""
+    def _place(self, atom: Atom) -> Place:
+        ignored = atom.resource.dialect.ignored
+        schema = {word: atom.schema[word] for word in atom.schema if word not in ignored} if ignored else atom.schema
+        return Place(schema, atom, self.schemas)
+
+    def place(self, term: Term) -> Place | None:
+        """The schema that a term is, if it is but one and not a negation."""
+        atom = self._atom(term)
+        return self._place(atom) if len(term) == 1 and not term[0] & 1 and atom.meaning is None else None
+
+    def place_of(self, term: Term) -> Place:
+        """The place of a term, for messages."""
+        return self._place(self._atom(term))
+
+    def parts(self, place: Place) -> list[str | None]:
+        """The keywords that are applied to the same value, in order; None stands for all that speak of one type.
+
+        What `allOf` and `$ref` say before `properties` decides the order of keys.
+        """
         applied = [keyword for keyword in place.schema if keyword in APPLICATORS and place.knows(keyword)]
         if not applied:
-            return local_shape(place)
+            return [None]
         order = list(place.schema)
         declared = order.index("properties") if "properties" in order else -1
         before = [keyword for keyword in applied if keyword in _BASES and order.index(keyword) < declared]
-        after = [keyword for keyword in applied if keyword not in before]
-        parts = [APPLICATORS[keyword](self, place) for keyword in before]
-        parts.append(local_shape(place))
-        parts.extend(APPLICATORS[keyword](self, place) for keyword in after)
-        return self.met(parts, place.atom)
+        return [*before, None, *(keyword for keyword in applied if keyword not in before)]
+
+    def local(self, place: Place) -> Shape:
+        """What the keywords allow that speak of one type each."""
+        return local_shape(place)
+
+    def applied(self, keyword: str, place: Place) -> Shape:
+        """What an in-place applicator allows."""
+        return APPLICATORS[keyword](self, place)
+
+    def exclusive(self, place: Place) -> list[Shape]:
+        """The branches of `oneOf`, each without the others it overlaps with."""
+        return exclusive(self, place)
+
+    def _schema(self, place: Place) -> Shape:
+        """The keywords' intersection."""
+        if any(place.knows(keyword) and place.schema[keyword] is not True for keyword in _UNEVALUATED):
+            return self.cases.shape(place)
+        parts = self.parts(place)
+        if parts == [None]:
+            return local_shape(place)
+        return self.met(
+            [local_shape(place) if keyword is None else self.applied(keyword, place) for keyword in parts], place.atom
+        )
 
 
 def local_shape(place: Place) -> Shape:
@@ -255,6 +293,16 @@ def ref(expander: Expander, place: Place) -> Shape:
     return replace(expander.shape(place.term_of_reference("$ref")), through_ref=True)
 
 
+def dynamic_ref(expander: Expander, place: Place) -> Shape:
+    """What the target allows that the dynamic scope chooses."""
+    return replace(expander.shape(place.term_of_reference("$dynamicRef")), through_ref=True)
+
+
+def recursive_ref(expander: Expander, place: Place) -> Shape:
+    """The same in draft 2019-09."""
+    return replace(expander.shape(place.term_of_reference("$recursiveRef")), through_ref=True)
+
+
 def all_of(expander: Expander, place: Place) -> Shape:
     """What every branch allows."""
     return expander.met(_branches(expander, place, "allOf"), place.atom)
@@ -266,7 +314,12 @@ def any_of(expander: Expander, place: Place) -> Shape:
 
 
 def one_of(expander: Expander, place: Place) -> Shape:
-    """What exactly one branch allows: each branch without the others it overlaps with."""
+    """What exactly one branch allows."""
+    return expander.united(exclusive(expander, place), place.atom)
+
+
+def exclusive(expander: Expander, place: Place) -> list[Shape]:
+    """Each branch of `oneOf` without the others it overlaps with."""
     branches = list(_branches(expander, place, "oneOf"))
     marks = [_discriminators(expander, branch) for branch in branches]
     alone = list(branches)
@@ -277,7 +330,7 @@ def one_of(expander: Expander, place: Place) -> Shape:
         if not told_apart and expander.overlap(left, right):
             alone[here] = expander.met((alone[here], expander.opposite(right, place.atom)), place.atom)
             alone[there] = expander.met((alone[there], expander.opposite(left, place.atom)), place.atom)
-    return expander.united(alone, place.atom)
+    return alone
 
 
 def _discriminators(expander: Expander, shape: Shape) -> dict[str, frozenset[str]]:
@@ -372,13 +425,16 @@ def language_of(shape: Shape) -> Language:
     return reduce(lambda left, right: union(left, right), languages, NO_STRING)
 
 
-_BASES = frozenset(("allOf", "$ref"))
+_BASES = frozenset(("allOf", "$ref", "$dynamicRef", "$recursiveRef"))
+_UNEVALUATED = ("unevaluatedProperties", "unevaluatedItems")
 _NO_OBJECTS = replace(EVERYTHING, objects=())
 
 APPLICATORS: dict[str, Callable[[Expander, Place], Shape]] = {
     "const": const,
     "enum": enum,
     "$ref": ref,
+    "$dynamicRef": dynamic_ref,
+    "$recursiveRef": recursive_ref,
     "allOf": all_of,
     "anyOf": any_of,
     "oneOf": one_of,

@@ -19,7 +19,7 @@ from structgen.automata.charset import ANY as ANY_CHARACTER
 from structgen.automata.regular import ANY_STRING, Language, difference, intersect, repeat
 from structgen.automata.regular import chars as one_of
 from structgen.grammar.regex import search_regex
-from structgen.schema.drafts import at_least, knows
+from structgen.schema.drafts import at_least
 from structgen.schema.formats import format_language, known_format
 from structgen.schema.forms import (
     ANY,
@@ -57,12 +57,16 @@ class Place:
 
     def term_of_reference(self, keyword: str) -> Term:
         """The term a reference leads to."""
-        target, resource, path = self.schemas.resolve(self.schema[keyword], self.atom.resource, self.atom.path)
+        atom, schemas, value = self.atom, self.schemas, self.schema[keyword]
+        if keyword == "$ref":
+            target, resource, path = schemas.resolve(value, atom.resource, atom.path)
+        else:
+            target, resource, path = schemas.resolve_dynamic(keyword, value, atom.resource, atom.path)
         return self.schemas.term(target, resource, path)
 
     def knows(self, keyword: str) -> bool:
         """Whether the keyword is here and the draft gives it a meaning."""
-        return keyword in self.schema and knows(self.atom.resource.draft, keyword)
+        return keyword in self.schema and self.atom.resource.knows(keyword)
 
 
 def exact(number: Any) -> Fraction:

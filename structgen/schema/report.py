@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
-from structgen.schema.drafts import knows
 from structgen.schema.formats import known_format
 from structgen.schema.schemas import ANNOTATIONS, Path, Resource, Schemas, is_bare_reference, pointer
 from structgen.schema.survey import CHECKS, Problem, Survey
@@ -71,8 +70,9 @@ class SchemaReport:
                 yield Occurrence(where, keyword, "annotation", note)
             elif alone and keyword != "$ref":
                 yield Occurrence(where, keyword, "ignored", f"{resource.draft} ignores what stands beside $ref")
-            elif not knows(resource.draft, keyword):
-                yield Occurrence(where, keyword, "annotation", f"{resource.draft} does not know it")
+            elif not resource.knows(keyword):
+                unknown = "its vocabulary is not in use" if keyword in resource.dialect.ignored else "does not know it"
+                yield Occurrence(where, keyword, "annotation", f"{resource.draft}: {unknown}")
             elif keyword == "format" and (note := self._format_note(value, resource)):
                 yield Occurrence(where, keyword, "annotation", note)
             else:

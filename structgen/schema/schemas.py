@@ -7,17 +7,19 @@ the caller did not supply is an error.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 from urllib.parse import unquote, urldefrag, urljoin
 
 from structgen.errors import GrammarTooComplex, InvalidSchemaError, UnsupportedSchemaError
-from structgen.schema.drafts import at_least, draft_of, id_keyword, ref_hides_siblings
+from structgen.schema.dialects import Dialect, built_in, dialect_of
+from structgen.schema.drafts import at_least, id_keyword, knows, ref_hides_siblings
 from structgen.schema.forms import ANY, NEVER, Term
 from structgen.schema.options import Draft, SchemaOptions
 
 Path: TypeAlias = "tuple[Path, str | int] | str"  # A linked list of pointer tokens that ends in the document's name.
 Registry: TypeAlias = Mapping[str, Any]
+Scope: TypeAlias = "tuple[tuple[str, Resource], ...]"  # Dynamic anchors, each with the outermost resource that has it.
 
 ANNOTATIONS = frozenset(
     [
@@ -66,15 +68,34 @@ IN_LIST = frozenset(("allOf", "anyOf", "items", "oneOf", "prefixItems"))
 BY_NAME = frozenset(["$defs", "definitions", "dependencies", "dependentSchemas", "patternProperties", "properties"])
 
 
+_RECURSIVE = ""  # The name under which `$recursiveAnchor` is a dynamic anchor.
+
+
 @dataclass(slots=True, eq=False)
 class Resource:
-    """A schema document, or a part of one with an `$id` of its own. `anchors` are filled when first asked for."""
+    """A schema document, or a part of one with an `$id` of its own, as it is reached with a dynamic scope.
+
+    `anchors` and `dynamic` (those by `$dynamicAnchor`) are filled when first asked for, and shared with `plain`, the
+    same resource in the empty scope (None: this one).
+    """
 
     uri: str
     root: Any
-    draft: Draft
+    dialect: Dialect
     path: Path
     anchors: dict[str, tuple[Any, Path]] | None = field(default=None, repr=False)
+    dynamic: dict[str, tuple[Any, Path]] = field(default_factory=dict, repr=False)
+    scope: Scope = field(default=(), repr=False)
+    plain: Resource | None = field(default=None, repr=False)
+
+    @property
+    def draft(self) -> Draft:
+        """The draft that it is written in."""
+        return self.dialect.draft
+
+    def knows(self, keyword: str) -> bool:
+        """Whether the keyword has a meaning here."""
+        return knows(self.dialect.draft, keyword) and keyword not in self.dialect.ignored
 
 
 @dataclass(slots=True, eq=False)
@@ -109,17 +130,36 @@ class Schemas:
         self.options = options
         self._registry = registry or {}
         self._resources: dict[str, Resource] = {}
+        self._embedded: dict[tuple[int, str], Resource] = {}
+        self._scoped: dict[tuple[Resource, Scope], Resource] = {}
         self._scanned: set[int] = set()
         self._resolved: dict[tuple[int, str], tuple[Any, Resource, Path]] = {}
         self._by_identity: dict[tuple[int, int], int] = {}
         self._terms: dict[tuple[int, int], Term] = {}
         self._conjunctions: dict[Term, int] = {}
-        draft = draft_of(root.get("$schema")) if isinstance(root, dict) else None
-        draft = draft or options.default_draft
-        uri = root.get(id_keyword(draft)) if isinstance(root, dict) else None
-        self.main = Resource(urldefrag(uri).url if isinstance(uri, str) else "", root, draft, "")
-        self._resources[self.main.uri] = self._resources[""] = self.main
-        self.atoms: list[Atom] = [Atom({}, self.main, "")]
+        self.dynamic = False  # Whether dynamic scopes are told apart; see `follow_dynamic`.
+        default = Dialect(options.default_draft)
+        self.dialect_problem: UnsupportedSchemaError | None = None
+        try:
+            dialect = self._dialect(root, default)
+        except UnsupportedSchemaError as error:
+            dialect, self.dialect_problem = default, error
+        uri = root.get(id_keyword(dialect.draft)) if isinstance(root, dict) else None
+        self._main = Resource(urldefrag(uri).url if isinstance(uri, str) else "", root, dialect, "")
+        self._resources[self._main.uri] = self._resources[""] = self._main
+        self.atoms: list[Atom] = [Atom({}, self._main, "")]
+
+    @property
+    def main(self) -> Resource:
+        """The caller's document."""
+        return self._within(self._main, ())
+
+    def follow_dynamic(self) -> None:
+        """Tell dynamic scopes apart from now on, and forget the atoms so far. Only `$dynamicRef` makes it worth it."""
+        self.dynamic = True
+        for table in (self._resolved, self._by_identity, self._terms, self._conjunctions):
+            table.clear()
+        del self.atoms[1:]
 
     def root_term(self) -> Term:
         """The term of the caller's schema."""
@@ -195,20 +235,54 @@ class Schemas:
     def asserts_format(self, resource: Resource) -> bool:
         """Whether `format` is enforced in this document."""
         wish = self.options.format_assertion
+        if wish is None:
+            wish = resource.dialect.asserts_format
         return wish if wish is not None else not at_least(resource.draft, "2019-09")
 
     def enter(self, schema: dict[str, Any], resource: Resource, path: Path) -> Resource:
         """The resource a schema belongs to: its own if it has an `$id`, else the one around it."""
         if schema is resource.root or ("$id" not in schema and "id" not in schema):
             return resource
-        uri = schema.get(id_keyword(resource.draft))
-        if not isinstance(uri, str) or uri.startswith("#") or ("$ref" in schema and ref_hides_siblings(resource.draft)):
+        return self._within(self._own(schema, resource.plain or resource, path), resource.scope)
+
+    def _own(self, schema: dict[str, Any], resource: Resource, path: Path) -> Resource:
+        """`enter` in the empty scope."""
+        if schema is resource.root or ("$id" not in schema and "id" not in schema):
+            return resource
+        dialect = self._dialect(schema, resource.dialect)
+        uri = schema.get(id_keyword(dialect.draft))
+        if not isinstance(uri, str) or uri.startswith("#") or ("$ref" in schema and ref_hides_siblings(dialect.draft)):
             return resource
         uri = urldefrag(join(resource.uri, uri)).url
         known = self._resources.get(uri)
         if known is None or known.root is not schema:
-            known = Resource(uri, schema, draft_of(schema.get("$schema")) or resource.draft, path)
-            self._resources.setdefault(uri, known)
+            known = self._embedded.get((id(schema), uri))
+            if known is None:
+                known = self._embedded[id(schema), uri] = Resource(uri, schema, dialect, path)
+                self._resources.setdefault(uri, known)
+        return known
+
+    def _dialect(self, schema: Any, around: Dialect) -> Dialect:
+        if not isinstance(schema, dict) or "$schema" not in schema:
+            return around
+        return dialect_of(schema["$schema"], around, self._find)
+
+    def _within(self, resource: Resource, scope: Scope) -> Resource:
+        """A resource as it is reached from where `scope` is in force."""
+        if not self.dynamic:
+            return resource
+        plain = resource.plain or resource
+        self._scan(plain)
+        names = dict(scope)
+        added = [name for name in plain.dynamic if name not in names]
+        if added:
+            names.update(dict.fromkeys(added, plain))
+            scope = tuple(sorted(names.items(), key=lambda pair: pair[0]))
+        if not scope:
+            return plain
+        known = self._scoped.get((plain, scope))
+        if known is None:
+            known = self._scoped[plain, scope] = replace(plain, scope=scope, plain=plain)
         return known
 
     def resolve(self, reference: object, resource: Resource, path: Path) -> tuple[Any, Resource, Path]:
@@ -218,8 +292,28 @@ class Schemas:
         key = (id(resource), reference)
         found = self._resolved.get(key)
         if found is None:
-            found = self._resolved[key] = self._resolve(reference, resource, path)
+            schema, target, at = self._resolve(reference, resource.plain or resource, path)
+            found = self._resolved[key] = (schema, self._within(target, resource.scope), at)
         return found
+
+    def resolve_dynamic(
+        self, keyword: str, reference: object, resource: Resource, path: Path
+    ) -> tuple[Any, Resource, Path]:
+        """What `$dynamicRef` or `$recursiveRef` points to in the resource's dynamic scope."""
+        schema, target, at = self.resolve(reference, resource, path)
+        name: str | None = None
+        if keyword == "$recursiveRef":
+            name = _RECURSIVE
+        else:
+            fragment = unquote(str(reference).partition("#")[2])
+            if fragment and fragment in target.dynamic and target.dynamic[fragment][0] is schema:
+                name = fragment
+        outer = dict(resource.scope).get(name) if name is not None else None
+        if outer is None or (name == _RECURSIVE and name not in target.dynamic):
+            return schema, target, at
+        assert name is not None
+        schema, at = outer.dynamic[name]
+        return schema, self.enter(schema, self._within(outer, resource.scope), at), at
 
     def _resolve(self, reference: str, resource: Resource, path: Path) -> tuple[Any, Resource, Path]:
         address, _, fragment = reference.partition("#")
@@ -234,23 +328,20 @@ class Schemas:
         if not isinstance(schema, (dict, bool)):
             raise InvalidSchemaError(f"{reference!r} is not a schema", pointer=pointer(path), keyword="$ref")
         if isinstance(schema, dict):
-            target = self.enter(schema, target, at)
+            target = self._own(schema, target, at)
         return schema, target, at
 
     def _document(self, uri: str, path: Path) -> Resource:
         found = self._resources.get(uri)
         if found is None:
-            self._scan(self.main)
+            self._scan(self._main)
             found = self._resources.get(uri)
         if found is None:
-            for name in (uri, uri + "#", uri.rstrip("#")):
-                if name in self._registry:
-                    schema = self._registry[name]
-                    draft = draft_of(schema.get("$schema")) if isinstance(schema, dict) else None
-                    found = Resource(uri, schema, draft or self.main.draft, uri + "#")
-                    self._resources[uri] = found
-                    self._scan(found)
-                    break
+            schema = self._find(uri)
+            if schema is not None:
+                found = Resource(uri, schema, self._dialect(schema, self._main.dialect), uri + "#")
+                self._resources[uri] = found
+                self._scan(found)
         if found is None:
             raise UnsupportedSchemaError(
                 f"the reference leads to {uri!r}, which is not in the registry",
@@ -259,6 +350,13 @@ class Schemas:
                 advice="pass the document in `registry`; nothing is fetched",
             )
         return found
+
+    def _find(self, uri: str) -> Any:
+        """A document that the caller supplied, or a built-in meta-schema; None if there is none."""
+        for name in (uri, uri + "#"):
+            if name in self._registry:
+                return self._registry[name]
+        return built_in(uri)
 
     def _walk(self, fragment: str, resource: Resource, reference: str, path: Path) -> tuple[Any, Resource, Path]:
         here, at = resource.root, resource.path
@@ -272,7 +370,7 @@ class Schemas:
                 raise InvalidSchemaError(f"{reference!r} points nowhere", pointer=pointer(path), keyword="$ref")
             at = (at, token)
             if isinstance(here, dict):
-                resource = self.enter(here, resource, at)
+                resource = self._own(here, resource, at)
         return here, resource, at
 
     def _anchor(self, name: str, resource: Resource, path: Path) -> tuple[Any, Path]:
@@ -293,20 +391,33 @@ class Schemas:
         pending: list[tuple[Any, Resource, Path]] = [(resource.root, resource, resource.path)]
         while pending:
             schema, around, path = pending.pop()
-            inside = self.enter(schema, around, path)
+            inside = self._own(schema, around, path)
             if inside is not around:
                 self._scanned.add(id(inside))
             if inside.anchors is None:
                 inside.anchors = {}
             for name in anchor_names(schema, inside.draft):
                 inside.anchors.setdefault(name, (schema, path))
+            dynamic = dynamic_anchor(schema, inside)
+            if dynamic is not None:
+                inside.dynamic.setdefault(dynamic, (schema, path))
             pending.extend((child, inside, at) for child, at in children(schema, path))
+
+
+def dynamic_anchor(schema: dict[str, Any], resource: Resource) -> str | None:
+    """The name under which dynamic references find this schema."""
+    if resource.draft == "2020-12":
+        name = schema.get("$dynamicAnchor")
+        return name if isinstance(name, str) else None
+    recursive = resource.draft == "2019-09" and schema is resource.root and schema.get("$recursiveAnchor") is True
+    return _RECURSIVE if recursive else None
 
 
 def anchor_names(schema: dict[str, Any], draft: Draft) -> Iterator[str]:
     """The plain names this schema can be referred to by."""
     if at_least(draft, "2019-09"):
-        yield from (schema[word] for word in ("$anchor", "$dynamicAnchor") if isinstance(schema.get(word), str))
+        words = ("$anchor", "$dynamicAnchor") if draft == "2020-12" else ("$anchor",)
+        yield from (schema[word] for word in words if isinstance(schema.get(word), str))
     else:
         uri = schema.get(id_keyword(draft))
         if isinstance(uri, str) and uri.startswith("#"):

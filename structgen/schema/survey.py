@@ -12,7 +12,6 @@ from typing import Any
 
 from structgen.errors import GrammarSyntaxError, InvalidSchemaError, UnsupportedSchemaError
 from structgen.grammar.regex import search_regex
-from structgen.schema.drafts import knows
 from structgen.schema.formats import known_format
 from structgen.schema.schemas import Path, Resource, Schemas, is_bare_reference, pointer
 from structgen.schema.values import is_number
@@ -24,23 +23,39 @@ TYPE_NAMES = frozenset(("null", "boolean", "integer", "number", "string", "array
 Problem = InvalidSchemaError | UnsupportedSchemaError
 
 
+class _DynamicReference(Exception):
+    """A reference was met whose target depends on the dynamic scope, and scopes were not told apart so far."""
+
+
 class Survey:
     """One walk over one schema. `problems` is what it found, `hard` whether parts of the schema must be combined."""
 
     def __init__(self, schemas: Schemas) -> None:
         self.schemas = schemas
         self.options = schemas.options
-        self.problems: list[Problem] = []
+        self._begin()
+
+    def _begin(self) -> None:
+        schemas = self.schemas
+        self.problems: list[Problem] = [schemas.dialect_problem] if schemas.dialect_problem else []
         self.hard = False
         self.resource = schemas.main
         self.path: Path = ""
         self.keyword = ""
-        self._seen: set[int] = set()
         self.visited: list[tuple[Any, Resource, Path]] = [(schemas.main.root, schemas.main, "")]
 
     def run(self) -> None:
-        """Walk everything that the root reaches."""
-        seen, schemas = self._seen, self.schemas
+        """Walk everything that the root reaches; again from the start if dynamic scopes turn out to matter."""
+        try:
+            self._walk()
+        except _DynamicReference:
+            self.schemas.follow_dynamic()
+            self._begin()
+            self._walk()
+
+    def _walk(self) -> None:
+        seen: set[tuple[int, int]] = set()
+        schemas = self.schemas
         for schema, resource, path in self.visited:  # Grows while we walk.
             if schema is True or schema is False:
                 continue
@@ -48,17 +63,18 @@ class Survey:
                 self.path, self.keyword = path, ""
                 self.invalid("a schema must be an object or a boolean")
                 continue
-            if id(schema) in seen:
+            resource = schemas.enter(schema, resource, path)
+            if (id(schema), id(resource)) in seen:
                 continue
-            seen.add(id(schema))
-            self.resource, self.path = schemas.enter(schema, resource, path), path
+            seen.add((id(schema), id(resource)))
+            self.resource, self.path = resource, path
             if "$ref" in schema and is_bare_reference(schema, self.resource.draft):
                 self.keyword = "$ref"
                 reference(self, schema["$ref"], schema)
                 continue
             for keyword, value in schema.items():
                 check = CHECKS.get(keyword)
-                if check is not None:
+                if check is not None and keyword not in resource.dialect.ignored:
                     self.keyword = keyword
                     check(self, value, schema)
 
@@ -78,7 +94,7 @@ class Survey:
     @property
     def ignored(self) -> bool:
         """Whether the draft gives the current keyword no meaning."""
-        return not knows(self.resource.draft, self.keyword)
+        return not self.resource.knows(self.keyword)
 
     def invalid(self, reason: str) -> None:
         """The document is not a schema."""
@@ -145,21 +161,34 @@ def any_of(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
 def reference(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
     """A reference: it must lead somewhere."""
     try:
-        target, resource, path = survey.schemas.resolve(value, survey.resource, survey.path)
-        if isinstance(target, dict):
-            survey.schemas.mark_target(target, resource, path)
+        found = survey.schemas.resolve(value, survey.resource, survey.path)
     except (InvalidSchemaError, UnsupportedSchemaError) as error:
         survey.problems.append(error)
         return
     if len(schema) > 1 and not is_bare_reference(schema, survey.resource.draft):
         survey.hard = True
-    survey.visit(target, resource, path)
+    _follow(survey, *found)
 
 
 def dynamic_reference(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
     """A reference whose target depends on where evaluation came from."""
-    if not survey.ignored:
-        survey.refuse("a reference that depends on the path of evaluation", "use $ref")
+    if survey.ignored:
+        return
+    if not survey.schemas.dynamic:
+        raise _DynamicReference
+    try:
+        found = survey.schemas.resolve_dynamic(survey.keyword, value, survey.resource, survey.path)
+    except (InvalidSchemaError, UnsupportedSchemaError) as error:
+        survey.problems.append(error)
+        return
+    survey.hard = True
+    _follow(survey, *found)
+
+
+def _follow(survey: Survey, target: Any, resource: Resource, path: Path) -> None:
+    if isinstance(target, dict):
+        survey.schemas.mark_target(target, resource, path)
+    survey.visit(target, resource, path)
 
 
 def count(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
@@ -291,13 +320,6 @@ def dependencies(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
             survey.push(demand, name)
 
 
-def unevaluated(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
-    """Not yet, except where it says nothing."""
-    if survey.ignored or value is True or value == {}:
-        return
-    survey.refuse("what other keywords evaluated is not tracked yet", "use additionalProperties or items")
-
-
 CHECKS: dict[str, Check] = {
     "type": type_,
     "properties": by_name,
@@ -338,8 +360,8 @@ CHECKS: dict[str, Check] = {
     "dependencies": dependencies,
     "dependentRequired": dependencies,
     "dependentSchemas": dependencies,
-    "unevaluatedProperties": unevaluated,
-    "unevaluatedItems": unevaluated,
+    "unevaluatedProperties": hard_subschema,
+    "unevaluatedItems": hard_subschema,
     "$dynamicRef": dynamic_reference,
     "$recursiveRef": dynamic_reference,
 }

@@ -71,6 +71,8 @@ def schemas(depth: int = 2) -> st.SearchStrategy[Any]:
         "if": inner,
         "then": inner,
         "else": inner,
+        "unevaluatedProperties": inner,
+        "unevaluatedItems": inner,
         "dependentSchemas": st.dictionaries(names, inner, max_size=2),
     }
     return st.one_of(st.booleans(), _of_keywords(leaf | branches))
