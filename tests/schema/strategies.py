@@ -51,7 +51,7 @@ def schemas(depth: int = 2) -> st.SearchStrategy[Any]:
         "dependentRequired": st.dictionaries(names, st.lists(names, max_size=2, unique=True), max_size=2),
     }
     if depth == 0:
-        return st.one_of(st.booleans(), _of_keywords(leaf))
+        return st.one_of(st.booleans(), of_keywords(leaf))
     inner = schemas(depth - 1)
     some = st.lists(inner, min_size=1, max_size=3)
     branches: dict[str, st.SearchStrategy[Any]] = {
@@ -75,9 +75,10 @@ def schemas(depth: int = 2) -> st.SearchStrategy[Any]:
         "unevaluatedItems": inner,
         "dependentSchemas": st.dictionaries(names, inner, max_size=2),
     }
-    return st.one_of(st.booleans(), _of_keywords(leaf | branches))
+    return st.one_of(st.booleans(), of_keywords(leaf | branches))
 
 
-def _of_keywords(table: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[dict[str, Any]]:
+def of_keywords(table: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    """Objects with a few of these keywords."""
     chosen = st.lists(st.sampled_from(sorted(table)), min_size=1, max_size=4, unique=True)
     return chosen.flatmap(lambda keys: st.fixed_dictionaries({key: table[key] for key in keys}))
