@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+from pathlib import Path
+
+_FOLDER = Path(__file__).resolve().parent
 
 
-def names() -> list[str]:
-    """The names of the grammars that `load` knows, sorted."""
-    return sorted(
-        entry.name.removesuffix(".lark") for entry in files(__name__).iterdir() if entry.name.endswith(".lark")
-    )
+def list_grammars() -> list[str]:
+    """The names of the grammars that `load_grammar` knows, sorted."""
+    return sorted(path.stem for path in _FOLDER.glob("*.lark"))
 
 
-def load(name: str) -> str:
+def load_grammar(name: str) -> str:
     """The text of one shipped grammar. Raises `KeyError`, naming what there is, if there is none of that name."""
-    if name not in names():
-        raise KeyError(f"no grammar called {name!r}; there is: {', '.join(names()) or 'none'}")
-    return (files(__name__) / f"{name}.lark").read_text(encoding="utf-8")
+    if name not in list_grammars():
+        raise KeyError(f"no grammar called {name!r}; there is: {', '.join(list_grammars()) or 'none'}")
+    return (_FOLDER / f"{name}.lark").read_text(encoding="utf-8")

@@ -24,9 +24,10 @@ from structgen.errors import (
 from structgen.types import Limits
 
 if TYPE_CHECKING:
-    from structgen.compiler import CompiledGrammar, compile_regex, compile_schema, warmup
+    from structgen.compiler import CompiledGrammar, compile_grammar, compile_regex, compile_schema, warmup
     from structgen.decode.generate import generate
     from structgen.decode.result import Result
+    from structgen.grammar.shipped import list_grammars, load_grammar
     from structgen.matcher import Matcher
     from structgen.schema import SchemaOptions
     from structgen.vocab import Vocabulary
@@ -39,9 +40,12 @@ _HOME = {
     "Result": "structgen.decode.result",
     "SchemaOptions": "structgen.schema",
     "Vocabulary": "structgen.vocab",
+    "compile_grammar": "structgen.compiler",
     "compile_regex": "structgen.compiler",
     "compile_schema": "structgen.compiler",
     "generate": "structgen.decode.generate",
+    "list_grammars": "structgen.grammar.shipped",
+    "load_grammar": "structgen.grammar.shipped",
     "warmup": "structgen.compiler",
 }
 
@@ -77,8 +81,11 @@ __all__ = [
     "UnsupportedSchemaError",
     "Vocabulary",
     "__version__",
+    "compile_grammar",
     "compile_regex",
     "compile_schema",
     "generate",
+    "list_grammars",
+    "load_grammar",
     "warmup",
 ]

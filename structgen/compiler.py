@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from structgen.automata.network import ArenaFull
 from structgen.errors import BudgetExceeded, GrammarSyntaxError, InvalidSchemaError, MatcherError
+from structgen.grammar.dialects import grammar_to_ir
 from structgen.grammar.regex import parse_regex
 from structgen.ir import Call, Node, Rule, Text
 from structgen.masks.engine import Engine
@@ -216,6 +217,24 @@ def compile_regex(pattern: str, vocab: Vocabulary, *, limits: Limits | None = No
         raise GrammarSyntaxError("no text matches this pattern", advice="remove contradictory lookarounds or classes")
     root = Call(Rule("regex", lambda: Text(language, "utf-8"), key=("regex", language.key), nullable=language.nullable))
     return CompiledGrammar(root, vocab, report=None, limits=limits)
+
+
+def compile_grammar(
+    text: str,
+    vocab: Vocabulary,
+    *,
+    dialect: str = "lark",
+    start: str | None = None,
+    limits: Limits | None = None,
+) -> CompiledGrammar:
+    """Compile a context-free grammar that the whole text must match.
+
+    `dialect` says how to read it; nothing is guessed: "lark" (with `start`, by default "start").
+
+    Raises:
+        GrammarSyntaxError: the grammar cannot be read, or describes no text; line, column and a hint.
+    """
+    return CompiledGrammar(grammar_to_ir(text, dialect=dialect, start=start), vocab, report=None, limits=limits)
 
 
 def warmup(vocab: Vocabulary, *, limits: Limits | None = None) -> None:

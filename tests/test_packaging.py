@@ -50,7 +50,7 @@ def test_a_wheel_holds_everything(tmp_path: Path) -> None:
 
 def test_shipped_grammars_can_be_read() -> None:
     structgen_grammars = pytest.importorskip("structgen_grammars", reason="only where structgen is installed")
-    for name in structgen_grammars.names():
-        assert structgen_grammars.load(name).strip()
+    for name in structgen_grammars.list_grammars():
+        assert structgen_grammars.load_grammar(name).strip()
     with pytest.raises(KeyError, match="no grammar called 'no-such-grammar'"):
-        structgen_grammars.load("no-such-grammar")
+        structgen_grammars.load_grammar("no-such-grammar")

@@ -1,0 +1,324 @@
+"""Flattening: a grammar becomes few rules, each a minimal automaton over terminals and calls; the language is the same.
+
+The engine only accepts, it makes no trees. So only self-embedding needs a stack: recursion at the left or right end of
+a rule becomes a loop, and a rule that does not call itself is copied into its callers as long as that stays within a
+size budget. Precedence ladders, lists and optional parts vanish, and no rule that is left matches the empty text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from structgen.grammar.automaton import Automaton, Symbol, minimal
+from structgen.grammar.form import Choice, Expression, Grammar, Piece, Ref, Repeat, Sequence, leaves
+
+INLINE_BUDGET = 400  # edges that inlining one rule may add
+TOTAL_BUDGET = 20_000  # edges of the whole grammar, beyond which nothing that is used twice is inlined
+COPIES = 64  # bodies written out for a bounded repeat
+
+
+@dataclass
+class Flat:
+    """A flattened grammar: automata by rule name, whose symbols are the grammar's leaves (`Ref` is a call).
+
+    No automaton accepts the empty text; `nullable` says whether the grammar does. `start` is None where it accepts
+    nothing else. `unproductive` and `unreachable` name rules that were left out.
+    """
+
+    start: str | None
+    nullable: bool
+    rules: dict[str, Automaton]
+    unproductive: tuple[str, ...] = ()
+    unreachable: tuple[str, ...] = ()
+    stats: dict[str, int] = field(default_factory=dict)
+
+
+def flatten(grammar: Grammar, *, label: Callable[[Expression], Symbol] | None = None, inline: bool = True) -> Flat:
+    """Flatten a grammar. `label` may replace a leaf by another symbol; `inline=False` keeps every rule a call."""
+    reachable = _reachable(grammar)
+    rules: dict[str, Automaton] = {}
+    for name in reachable:
+        automaton = Automaton()
+        end = automaton.state()
+        automaton.final[end] = None
+        _build(automaton, grammar.rules[name].body, 0, end, label)
+        rules[name] = automaton
+    nullable = _without_empty(rules)
+    unproductive = _prune(rules)
+    before = sum(automaton.size() for automaton in rules.values())
+    start: str | None = grammar.start
+    if grammar.start in unproductive:
+        start = None
+    elif inline:
+        _inline(rules, grammar.start)
+    else:
+        for name, automaton in rules.items():
+            rules[name] = _loops(minimal(automaton), name)
+    used = _called(rules, grammar.start)
+    rules = {name: rules[name] for name in rules if name in used}
+    stats = {
+        "rules_before": len(reachable),
+        "rules": len(rules),
+        "edges_before": before,
+        "edges": sum(automaton.size() for automaton in rules.values()),
+    }
+    return Flat(
+        start,
+        grammar.start in nullable,
+        rules,
+        tuple(sorted(unproductive - nullable)),
+        tuple(sorted(set(grammar.rules) - set(reachable))),
+        stats,
+    )
+
+
+def _reachable(grammar: Grammar) -> list[str]:
+    order = {grammar.start: None}
+    for name in (todo := [grammar.start]):
+        for leaf in leaves(grammar.rules[name].body):
+            if isinstance(leaf, Ref) and leaf.name not in order:
+                order[leaf.name] = None
+                todo.append(leaf.name)
+    return list(order)
+
+
+def _build(
+    automaton: Automaton, node: Expression, source: int, target: int, label: Callable[[Expression], Symbol] | None
+) -> None:
+    """Add what leads from one state to another by an expression."""
+    if isinstance(node, Sequence):
+        if not node.parts:
+            automaton.edge(source, None, target)
+        for index, part in enumerate(node.parts):
+            end = target if index == len(node.parts) - 1 else automaton.state()
+            _build(automaton, part, source, end, label)
+            source = end
+    elif isinstance(node, Choice):
+        for part in node.parts:
+            _build(automaton, part, source, target, label)
+    elif isinstance(node, Repeat):
+        _repeat(automaton, node, source, target, label)
+    else:
+        if isinstance(node, Piece) and node.language.nullable:
+            automaton.edge(source, None, target)
+        automaton.edge(source, node if label is None else label(node), target)
+
+
+def _repeat(
+    automaton: Automaton, node: Repeat, source: int, target: int, label: Callable[[Expression], Symbol] | None
+) -> None:
+    for _ in range(node.min):
+        end = automaton.state()
+        _build(automaton, node.body, source, end, label)
+        source = end
+    if node.max is None:
+        loop = automaton.state()
+        automaton.edge(source, None, loop)
+        _build(automaton, node.body, loop, loop, label)
+        automaton.edge(loop, None, target)
+        return
+    automaton.edge(source, None, target)
+    for _ in range(node.max - node.min):
+        end = automaton.state()
+        _build(automaton, node.body, source, end, label)
+        automaton.edge(end, None, target)
+        source = end
+
+
+def _without_empty(rules: dict[str, Automaton]) -> set[str]:
+    """Take the empty text out of every rule: what called a rule that had it may now pass it by. The rules that had."""
+    nullable: set[str] = set()
+    changed = True
+    while changed:
+        changed = False
+        for name, automaton in rules.items():
+            if name not in nullable and _passes(automaton, nullable):
+                nullable.add(name)
+                changed = True
+    for name, automaton in rules.items():
+        for source, edges in enumerate(list(automaton.edges)):
+            for symbol, targets in list(edges.items()):
+                if isinstance(symbol, Ref) and symbol.name in nullable:
+                    for target in targets:
+                        automaton.edge(source, None, target)
+        if name in nullable:
+            rules[name] = _nonempty(automaton)
+    return nullable
+
+
+def _passes(automaton: Automaton, nullable: set[str]) -> bool:
+    seen = {0}
+    todo = [0]
+    while todo:
+        state = todo.pop()
+        if state in automaton.final:
+            return True
+        for symbol, targets in automaton.edges[state].items():
+            if symbol is None or (isinstance(symbol, Ref) and symbol.name in nullable):
+                for target in targets:
+                    if target not in seen:
+                        seen.add(target)
+                        todo.append(target)
+    return False
+
+
+def _nonempty(automaton: Automaton) -> Automaton:
+    """Without the empty text: a copy of the start that is not final, and has no free edges."""
+    out = minimal(automaton)
+    if 0 not in out.final:
+        return out
+    return _fresh_start(out)
+
+
+def _fresh_start(automaton: Automaton) -> Automaton:
+    """The same, less the empty text, with a start into which no edge leads."""
+    out = Automaton([{}], {state + 1: None for state in automaton.final})
+    for edges in automaton.edges:
+        out.edges.append({symbol: {target + 1: None for target in targets} for symbol, targets in edges.items()})
+    out.edges[0] = {symbol: dict(targets) for symbol, targets in out.edges[1].items()}
+    return out
+
+
+def _prune(rules: dict[str, Automaton]) -> set[str]:
+    """Remove what can never be completed. The names of the rules that have no text (but perhaps the empty one)."""
+    productive: set[str] = set()
+    changed = True
+    while changed:
+        changed = False
+        for name, automaton in rules.items():
+            if name not in productive and _completes(automaton, productive):
+                productive.add(name)
+                changed = True
+    dead = set(rules) - productive
+    for name in dead:
+        rules[name] = Automaton()
+    for automaton in rules.values():
+        for edges in automaton.edges:
+            for symbol in [symbol for symbol in edges if isinstance(symbol, Ref) and symbol.name in dead]:
+                del edges[symbol]
+    return dead
+
+
+def _completes(automaton: Automaton, productive: set[str]) -> bool:
+    seen = {0}
+    todo = [0]
+    while todo:
+        state = todo.pop()
+        if state in automaton.final:
+            return True
+        for symbol, targets in automaton.edges[state].items():
+            if not isinstance(symbol, Ref) or symbol.name in productive:
+                for target in targets:
+                    if target not in seen:
+                        seen.add(target)
+                        todo.append(target)
+    return False
+
+
+def _loops(automaton: Automaton, name: str) -> Automaton:
+    """Recursion at the left and right end of a rule as loops.
+
+    L = L·r | n is n·r*: an edge from the start by L itself may be taken after each whole L. L = u·L | n is u*·n: an
+    edge by L to an end is a jump to the start.
+    """
+    me = Ref(name)
+    while True:
+        left = automaton.edges[0].get(me)
+        if left:
+            automaton = _fresh_start(automaton)
+            targets = automaton.edges[0].pop(me)
+            for end in list(automaton.final):
+                for target in targets:
+                    automaton.edge(end, None, target)
+        elif not _right(automaton, me):
+            return automaton
+        automaton = minimal(automaton)
+
+
+def _right(automaton: Automaton, me: Ref) -> bool:
+    """Turn calls of the rule at its own end into jumps to its start; whether there was one."""
+    found = False
+    copies: dict[int, int] = {}
+    for source in range(len(automaton.edges)):
+        targets = automaton.edges[source].get(me, {})
+        for target in [target for target in targets if target in automaton.final]:
+            found = True
+            del targets[target]
+            automaton.edge(source, None, 0)
+            if automaton.edges[target]:
+                if target not in copies:
+                    copies[target] = automaton.state()
+                    automaton.edges[copies[target]] = automaton.edges[target]
+                automaton.edge(source, me, copies[target])
+        if me in automaton.edges[source] and not automaton.edges[source][me]:
+            del automaton.edges[source][me]
+    return found
+
+
+def _inline(rules: dict[str, Automaton], start: str) -> None:
+    """Copy rules that do not call themselves into their callers, those that cost least first."""
+    for name in list(rules):
+        rules[name] = _loops(minimal(rules[name]), name)
+    calls = {name: _calls(automaton) for name, automaton in rules.items()}
+    dirty: set[str] = set()
+    while True:
+        uses: dict[str, int] = {}
+        for counts in calls.values():
+            for callee, count in counts.items():
+                uses[callee] = uses.get(callee, 0) + count
+        total = sum(automaton.size() for automaton in rules.values())
+        candidates = []
+        for name in rules:
+            if name == start or name in calls[name]:
+                continue
+            if name in dirty:
+                rules[name] = _loops(minimal(rules[name]), name)
+                calls[name] = _calls(rules[name])
+                dirty.discard(name)
+                if name in calls[name]:
+                    continue
+            count = uses.get(name, 0)
+            cost = (count - 1) * rules[name].size()
+            if count <= 1 or (cost <= INLINE_BUDGET and total + cost <= TOTAL_BUDGET):
+                candidates.append((cost, len(calls[name]), name))
+        if not candidates:
+            break
+        _, _, chosen = min(candidates)
+        body = rules.pop(chosen)
+        del calls[chosen]
+        for name, counts in calls.items():
+            if chosen in counts:
+                rules[name] = _substituted(rules[name], Ref(chosen), body)
+                calls[name] = _calls(rules[name])
+                dirty.add(name)
+                if name in calls[name]:
+                    rules[name] = _loops(minimal(rules[name]), name)
+                    calls[name] = _calls(rules[name])
+                    dirty.discard(name)
+    for name in dirty:
+        rules[name] = _loops(minimal(rules[name]), name)
+
+
+def _calls(automaton: Automaton) -> dict[str, int]:
+    return {symbol.name: count for symbol, count in automaton.symbols().items() if isinstance(symbol, Ref)}
+
+
+def _substituted(automaton: Automaton, call: Ref, body: Automaton) -> Automaton:
+    places = [(source, target) for source, edges in enumerate(automaton.edges) for target in edges.get(call, ())]
+    for edges in automaton.edges:
+        edges.pop(call, None)
+    for source, target in places:
+        automaton.graft(body, source, target)
+    return automaton
+
+
+def _called(rules: Mapping[str, Automaton], start: str) -> set[str]:
+    seen = {start}
+    todo = [start]
+    while todo:
+        for callee in _calls(rules[todo.pop()]):
+            if callee not in seen:
+                seen.add(callee)
+                todo.append(callee)
+    return seen

@@ -1,0 +1,138 @@
+"""Lark grammars into the neutral form, read by lark's own loader, so that files mean what lark says they mean.
+
+Rules come as lark compiles them: without templates, EBNF operators or aliases. Terminals keep lark's order (priority,
+greatest width, length of the pattern, name). Errors carry line and column wherever lark tells them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any
+
+from lark.exceptions import GrammarError, LarkError, UnexpectedInput
+from lark.lexer import PatternStr, TerminalDef
+from lark.load_grammar import load_grammar
+
+from structgen.automata.regular import string
+from structgen.errors import GrammarSyntaxError
+from structgen.grammar.form import Choice, Expression, Grammar, Lexeme, Place, Ref, Rule, Sequence, Term, Terminal
+from structgen.grammar.lexemes import read_lexemes
+
+_AT = re.compile(r"(?:at )?line (\d+),? column (\d+)", re.IGNORECASE)
+_NAMED = re.compile(r"'?([A-Za-z_][A-Za-z0-9_]*)'?\s+used but not defined|defined more than once|of ([A-Za-z_]\w*)")
+
+
+def read_lark(text: str, *, start: str = "start", import_paths: tuple[str, ...] = ()) -> Grammar:
+    """Read a grammar in Lark's syntax. `import_paths` are folders for `%import`, after lark's own library.
+
+    Raises `GrammarSyntaxError` with line and column.
+    """
+    try:
+        loaded, _ = load_grammar(text, "<string>", list(import_paths), False)  # type: ignore[no-untyped-call]
+        terminals, rules, ignored = loaded.compile([start], set())
+    except UnexpectedInput as error:
+        raise GrammarSyntaxError(
+            _first_line(error), line=error.line, column=error.column, advice="see docs/grammars.md for the dialect"
+        ) from None
+    except (LarkError, FileNotFoundError, AssertionError) as error:
+        raise _syntax_error(error, text) from None
+    bodies: dict[str, list[Expression]] = {}
+    used: dict[str, None] = {}
+    for rule in rules:
+        parts = [Term(str(part.name)) if part.is_term else Ref(str(part.name)) for part in rule.expansion]
+        used.update(dict.fromkeys(part.name for part in parts if isinstance(part, Term)))
+        bodies.setdefault(str(rule.origin.name), []).append(Sequence(tuple(parts)))
+    if start not in bodies:
+        raise GrammarSyntaxError(
+            f"there is no rule {start!r} to start from", advice=f"name it in start=, one of {', '.join(sorted(bodies))}"
+        )
+    known = {terminal.name: _terminal(terminal, text) for terminal in terminals}
+    for name in used:
+        known.setdefault(name, Terminal(name, (), place=place_of(text, name)))
+    return Grammar(
+        start=start,
+        rules={name: Rule(name, Choice(tuple(parts)), place_of(text, name)) for name, parts in bodies.items()},
+        terminals=known,
+        ignored=tuple(dict.fromkeys(ignored)),
+        digest=hashlib.blake2b(repr(("lark", text, start, import_paths)).encode(), digest_size=16).digest(),
+    )
+
+
+def place_of(text: str, name: str) -> Place:
+    """Where a rule or terminal is defined, or first named, in a grammar's text."""
+    name = name.split("{")[0]
+    for pattern in (rf"^[ \t]*(?:%\w+[ \t]+)?[?!]*{re.escape(name)}\b", rf"\b{re.escape(name)}\b"):
+        found = re.search(pattern, text, re.MULTILINE)
+        if found:
+            at = found.end() - len(name)
+            return Place(text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
+    return Place()
+
+
+def _terminal(terminal: TerminalDef, text: str) -> Terminal:
+    pattern = terminal.pattern
+    place = place_of(text, terminal.name)
+    literal = None
+    lexemes: tuple[Lexeme, ...]
+    if isinstance(pattern, PatternStr) and not pattern.flags:
+        literal = pattern.value
+        lexemes = (Lexeme(string(pattern.value)),)
+    else:
+        regexp = re.escape(pattern.value) if isinstance(pattern, PatternStr) else pattern.value
+        try:
+            lexemes = read_lexemes(regexp, flags="".join(sorted(pattern.flags)))
+        except GrammarSyntaxError as error:
+            raise GrammarSyntaxError(
+                f"terminal {terminal.user_repr()}: {error.message.partition(': ')[2] or error.message}",
+                line=place.line,
+                column=place.column,
+                advice=error.advice,
+            ) from None
+        if any(lexeme.language.nullable for lexeme in lexemes):
+            raise GrammarSyntaxError(
+                f"terminal {terminal.user_repr()} matches the empty text",
+                line=place.line,
+                column=place.column,
+                advice="let it match at least one character, and make it optional where it is used",
+            )
+    return Terminal(
+        terminal.name,
+        lexemes,
+        literal=literal,
+        order=(-terminal.priority, -pattern.max_width, -len(pattern.value), terminal.name),
+        priority=terminal.priority,
+        pattern=pattern.to_regexp(),
+        shortest=literal is None and _lazy(pattern.value),
+        place=place,
+    )
+
+
+def _lazy(pattern: str) -> bool:
+    """Whether a pattern has a lazy quantifier."""
+    bare = re.sub(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", "_", pattern)
+    return re.search(r"[*+?}]\?", bare.replace("(?", "(")) is not None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0].rstrip(":")
+
+
+def _syntax_error(error: Exception, text: str) -> GrammarSyntaxError:
+    message: Any = _first_line(error)
+    found = _AT.search(str(error))
+    if found:
+        line, column = int(found[1]), int(found[2])
+        message = _AT.sub("", message).rstrip(" ,:") or message
+    else:
+        named = next((word for word in re.findall(r"[A-Za-z_]\w*", message) if _defined(text, word)), None)
+        place = place_of(text, named) if named and isinstance(error, GrammarError) else Place()
+        line, column = place.line, place.column
+    return GrammarSyntaxError(message, line=line, column=column, advice="see docs/grammars.md for the dialect")
+
+
+def _defined(text: str, word: str) -> bool:
+    return re.search(rf"^[?!]*{re.escape(word)}\b", text, re.MULTILINE) is not None or (
+        len(word) > 3 and word not in ("used", "Rule", "rule", "Terminal", "terminal", "defined", "Using", "Rules")
+        and re.search(rf"\b{re.escape(word)}\b", text) is not None
+    )  # fmt: skip
