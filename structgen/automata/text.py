@@ -32,6 +32,8 @@ _CANONICAL_ESCAPES = {c: e for c, e in _SHORT_ESCAPES.items() if c != 0x2F}
 _MUST_ESCAPE = (1 << 0x20) - 1 | 1 << 0x22 | 1 << 0x5C
 _ASCII = (1 << 0x80) - 1
 _HEX = tuple((1 << ord(f"{d:x}")) | (1 << ord(f"{d:X}")) for d in range(16))
+_ANY_HEX = sum(_HEX)
+_ALL_LETTERS = sum(1 << letter[0] for letter in _SHORT_ESCAPES.values())
 _LOWER_HEX = tuple(1 << ord(f"{d:x}") for d in range(16))
 _CONTINUATION = tuple(1 << 0x80 + value for value in range(64))
 # lead bytes of UTF-8: first, last, code point the first stands for, code points of one lead byte, least one in use
@@ -45,6 +47,9 @@ class Tail:
     rule: int
     start: int
     entrances: Mapping[tuple[int, tuple[tuple[int, int], ...]], int]  # (bytes to come, their code points) → way in
+    # Of any JSON string: 1 … 4 before so many hex digits of an escape below U+D000 (4: of any), 0xD before the last
+    # three of one from U+D000, 0x80 before a character outside ASCII.
+    ways_in: Mapping[int, int]
 
 
 NO_TAILS: Mapping[int, Tail] = MappingProxyType({})
@@ -191,20 +196,80 @@ class _Ended:
     def _expand_excluding(self, words: tuple[str, ...], low: int, high: int, depth: int) -> int:
         net, rule = self.net, self.rule
         may_end = len(words[low]) > depth
-        other = self._call(ANY, None)
-        pieces: list[tuple[int, int, int]] = []
+        children: list[tuple[int, int]] = []
         at = low + (not may_end)
         while at < high:
             char = words[at][depth]
             end = at + 1
             while end < high and words[end][depth] == char:
                 end += 1
-            pieces.append((ord(char), ord(char), self._excluding(words, at, end, depth + 1)))
+            children.append((ord(char), self._excluding(words, at, end, depth + 1)))
             at = end
-        rest = _with_rest(pieces, other)
-        chars = emit_pieces(net, rest, self.encoding, rule, tails={other: self._unbounded(ANY)}, after=self.after)
+        if self.encoding == "json" and all(0x20 <= code < 0x80 for code, _ in children):
+            chars = self._other_than(children)
+        else:
+            other = self._call(ANY, None)
+            pieces = _with_rest([(code, code, target) for code, target in children], other)
+            chars = emit_pieces(net, pieces, self.encoding, rule, tails={other: self._unbounded(ANY)}, after=self.after)
         pc = net.split(net.chain(self.end, self.after, rule), chars, rule=rule) if may_end else chars
         return ~self._note(pc, ANY, -1) if self.noted else pc
+
+    def _other_than(self, children: list[tuple[int, int]]) -> int:
+        """One character of a JSON string: a few in ASCII with targets of their own, all others before the tail.
+
+        What `emit_pieces` would make, but all that needs no care is a way into the tail.
+        """
+        net, rule = self.net, self.rule
+        others = _ASCII & ~_MUST_ESCAPE
+        branches: dict[int, int] = {}
+        for code, target in children:
+            if others >> code & 1:
+                branches[target] = 1 << code
+                others ^= 1 << code
+        branches[net.lazy(self._escape_other_than, children, rule=rule)] = 1 << 0x5C
+        branches[self._call(ANY, None)] = others
+        high = net.call_once(self._unbounded(ANY).ways_in[0x80], self.after, rule=rule)
+        return net.split(net.switch(branches, rule=rule), high, rule=rule)
+
+    def _escape_other_than(self, children: list[tuple[int, int]]) -> int:
+        """The same after a backslash."""
+        net, rule = self.net, self.rule
+        letters = _ALL_LETTERS
+        branches: dict[int, int] = {}
+        for code, target in children:
+            escape = _SHORT_ESCAPES.get(code)
+            if escape is not None:
+                branches[target] = 1 << escape[0]
+                letters ^= 1 << escape[0]
+        branches[self._call(ANY, None)] = letters
+        if children:
+            branches[net.lazy(self._hex_other_than, children, rule=rule)] = 1 << ord("u")
+        else:
+            branches[self._way_in(4)] = 1 << ord("u")
+        return net.switch(branches, rule=rule)
+
+    def _hex_other_than(self, children: list[tuple[int, int]]) -> int:
+        """The same after a backslash and u: four hex digits, for ASCII two zeros first."""
+        net, rule = self.net, self.rule
+        by_high: dict[int, dict[int, int]] = {}
+        for code, target in children:
+            by_high.setdefault(code >> 4, {})[code & 15] = target
+        third: dict[int, int] = {}
+        for digit, low_digits in by_high.items():
+            fourth = {target: _HEX[low] for low, target in low_digits.items()}
+            fourth[self._call(ANY, None)] = _ANY_HEX & ~sum(fourth.values())
+            third[net.switch(fourth, rule=rule)] = _HEX[digit]
+        third[self._way_in(1)] = _ANY_HEX & ~sum(third.values())
+        second = {net.switch(third, rule=rule): _HEX[0], self._way_in(2): _ANY_HEX & ~_HEX[0]}
+        first = {
+            net.switch(second, rule=rule): _HEX[0],
+            self._way_in(3): _ANY_HEX & ~_HEX[0] & ~_HEX[0xD],
+            self._way_in(0xD): _HEX[0xD],
+        }
+        return net.switch(first, rule=rule)
+
+    def _way_in(self, name: int) -> int:
+        return self.net.call_once(self._unbounded(ANY).ways_in[name], self.after, rule=self.rule)
 
     def _call(self, charset: CharSet, limit: int | None) -> int:
         tail = self._unbounded(charset) if limit is None else self._bounded(charset)
@@ -226,8 +291,21 @@ class _Ended:
                 (rest, _code_points(part)): net.entrance(_continuation(net, part, rest, rule), rule)
                 for _, rest, part in _lead_runs(pieces)
             }
-            tail = net.tails[key] = Tail(rule, loop, entrances)
+            ways_in = self._ways_in(pieces, rule) if charset is ANY and self.encoding == "json" else {}
+            tail = net.tails[key] = Tail(rule, loop, entrances, ways_in)
         return tail
+
+    def _ways_in(self, pieces: Pieces, rule: int) -> dict[int, int]:
+        """Ways into the tail of any JSON string, in the middle of a character. See `Tail`."""
+        net = self.net
+        units = tuple(sorted(_clip(pieces, 0, 0xFFFF) + _surrogates(net, _clip(pieces, 0x10000, 0x10FFFF), rule)))
+        block = tuple((0, high, target) for _, high, target in pieces[:1])
+        starts = {count: _hex(net, _clip(block, 0, 16**count - 1), count, rule) for count in (1, 2, 3)}
+        starts[4] = _hex(net, units, 4, rule)
+        starts[0xD] = _hex(net, tuple((a - 0xD000, b - 0xD000, t) for a, b, t in _clip(units, 0xD000, 0xDFFF)), 3, rule)
+        high = _clip(pieces, 0x80, 0x10FFFF)
+        starts[0x80] = net.shared(("leads", high, 0), _emit_leads, net, high, NO_TAILS, 0, rule)
+        return {name: net.entrance(start, rule) for name, start in starts.items()}
 
     def _bounded(self, charset: CharSet) -> Tail:
         """C{0,n} and the end, where n is the counter."""
@@ -243,7 +321,7 @@ class _Ended:
                 loop = net.note(loop, base=self._unbounded(charset).start, slack=0, rule=rule)
             net.patch(take, emit_pieces(net, _pieces(charset, loop), self.encoding, rule), 0)
             net.start_rule(rule, loop)
-            tail = net.tails[key] = Tail(rule, loop, {})
+            tail = net.tails[key] = Tail(rule, loop, {}, {})
         return tail
 
 
