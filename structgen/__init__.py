@@ -19,6 +19,7 @@ from structgen.errors import (
     TokenizerError,
     Truncated,
     UnsatisfiableSchemaError,
+    UnsupportedGrammarError,
     UnsupportedSchemaError,
 )
 from structgen.types import Limits
@@ -78,6 +79,7 @@ __all__ = [
     "TokenizerError",
     "Truncated",
     "UnsatisfiableSchemaError",
+    "UnsupportedGrammarError",
     "UnsupportedSchemaError",
     "Vocabulary",
     "__version__",

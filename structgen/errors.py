@@ -43,6 +43,15 @@ class GrammarSyntaxError(CompileError):
         super().__init__(f"line {line}, column {column}: {message}", advice=advice)
 
 
+class UnsupportedGrammarError(CompileError):
+    """A grammar that can be read but not enforced exactly, and is therefore refused. `line` and `column` from 1."""
+
+    def __init__(self, message: str, *, line: int = 1, column: int = 1, advice: str | None = None) -> None:
+        self.line = line
+        self.column = column
+        super().__init__(f"line {line}, column {column}: {message}", advice=advice)
+
+
 class _SchemaError(CompileError):
     """A compile error that belongs to one place of a JSON Schema, named by its JSON pointer (`""` is the root)."""
 

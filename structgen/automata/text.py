@@ -64,6 +64,8 @@ def emit_text(net: Network, language: Language, encoding: Encoding, after: int, 
     if repeat is None:
         return _state(net, language, encoding, after, rule)
     charset, low, high = repeat
+    if (low, high) == (1, 1):
+        return emit_pieces(net, _pieces(charset, after), encoding, rule)
 
     def body(loop: int) -> int:
         return emit_pieces(net, _pieces(charset, loop), encoding, rule)

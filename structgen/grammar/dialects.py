@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from structgen.grammar.flatten import flatten
+from structgen.grammar.dead_ends import check_guards
 from structgen.grammar.form import Grammar
 from structgen.grammar.lark_reader import read_lark
+from structgen.grammar.lexing import scan
 from structgen.grammar.lower import Lowering
 from structgen.ir import Node
 
@@ -22,7 +23,9 @@ def read_grammar(text: str, *, dialect: str = "lark", start: str | None = None) 
     return reader(text, start=default if start is None else start)
 
 
-def grammar_to_ir(text: str, *, dialect: str = "lark", start: str | None = None) -> Node:
+def grammar_to_ir(text: str, *, dialect: str = "lark", start: str | None = None, lexer: str = "contextual") -> Node:
     """The IR of a grammar's text."""
     grammar = read_grammar(text, dialect=dialect, start=start)
-    return Lowering(grammar, flatten(grammar)).root()
+    scanned = scan(grammar, lexer=lexer)
+    check_guards(scanned)
+    return Lowering(scanned, tag=lexer).root()

@@ -8,7 +8,7 @@ size budget. Precedence ladders, lists and optional parts vanish, and no rule th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from structgen.grammar.automaton import Automaton, Symbol, minimal
 from structgen.grammar.form import Choice, Expression, Grammar, Piece, Ref, Repeat, Sequence, leaves
@@ -71,6 +71,19 @@ def flatten(grammar: Grammar, *, label: Callable[[Expression], Symbol] | None = 
         tuple(sorted(set(grammar.rules) - set(reachable))),
         stats,
     )
+
+
+def reduced(flat: Flat) -> Flat:
+    """The same, after edges were taken away or rules specialised: pruned and inlined again."""
+    rules = dict(flat.rules)
+    assert flat.start is not None
+    if flat.start in _prune(rules):
+        return replace(flat, start=None, rules={})
+    _inline(rules, flat.start)
+    used = _called(rules, flat.start)
+    rules = {name: rules[name] for name in rules if name in used}
+    edges = sum(automaton.size() for automaton in rules.values())
+    return replace(flat, rules=rules, stats={**flat.stats, "rules": len(rules), "edges": edges})
 
 
 def _reachable(grammar: Grammar) -> list[str]:

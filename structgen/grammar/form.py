@@ -102,15 +102,15 @@ class Lexeme:
 class Terminal:
     """A lexeme of the grammar.
 
-    `lexemes` is empty for a declared terminal. `literal` is its only text, where it is a plain string. `order` ranks
-    terminals as the dialect's scanner does: the smallest that matches wins. `pattern` is the regular expression as
-    Python's `re` takes it. `shortest`: it ends where it first can (it was written with lazy quantifiers); otherwise it
-    takes as much as it can.
+    `lexemes` is empty for a declared terminal. `string` is what a terminal written as a string says (which other texts
+    it matches, too, if it ignores case). `order` ranks terminals as the dialect's scanner does: the smallest that
+    matches wins. `pattern` is the regular expression as Python's `re` takes it. `shortest`: it ends where it first can
+    (it was written with lazy quantifiers); otherwise it takes as much as it can.
     """
 
     name: str
     lexemes: tuple[Lexeme, ...]
-    literal: str | None = None
+    string: str | None = None
     order: tuple[object, ...] = ()
     priority: int = 0
     pattern: str | None = None
@@ -125,11 +125,12 @@ class Terminal:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule and its body."""
+    """A rule and its body. `priority` settles a conflict of two reductions, as in Lark."""
 
     name: str
     body: Expression
     place: Place = field(default=Place(), compare=False)
+    priority: int | None = None
 
 
 @dataclass(frozen=True)

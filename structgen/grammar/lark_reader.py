@@ -38,10 +38,12 @@ def read_lark(text: str, *, start: str = "start", import_paths: tuple[str, ...] 
     except (LarkError, FileNotFoundError, AssertionError) as error:
         raise _syntax_error(error, text) from None
     bodies: dict[str, list[Expression]] = {}
+    priorities: dict[str, int | None] = {}
     used: dict[str, None] = {}
     for rule in rules:
         parts = [Term(str(part.name)) if part.is_term else Ref(str(part.name)) for part in rule.expansion]
         used.update(dict.fromkeys(part.name for part in parts if isinstance(part, Term)))
+        priorities[str(rule.origin.name)] = rule.options.priority if rule.options else None
         bodies.setdefault(str(rule.origin.name), []).append(Sequence(tuple(parts)))
     if start not in bodies:
         raise GrammarSyntaxError(
@@ -52,7 +54,10 @@ def read_lark(text: str, *, start: str = "start", import_paths: tuple[str, ...] 
         known.setdefault(name, Terminal(name, (), place=place_of(text, name)))
     return Grammar(
         start=start,
-        rules={name: Rule(name, Choice(tuple(parts)), place_of(text, name)) for name, parts in bodies.items()},
+        rules={
+            name: Rule(name, Choice(tuple(parts)), place_of(text, name), priorities[name])
+            for name, parts in bodies.items()
+        },
         terminals=known,
         ignored=tuple(dict.fromkeys(ignored)),
         digest=hashlib.blake2b(repr(("lark", text, start, import_paths)).encode(), digest_size=16).digest(),
@@ -73,10 +78,9 @@ def place_of(text: str, name: str) -> Place:
 def _terminal(terminal: TerminalDef, text: str) -> Terminal:
     pattern = terminal.pattern
     place = place_of(text, terminal.name)
-    literal = None
+    written = pattern.value if isinstance(pattern, PatternStr) else None
     lexemes: tuple[Lexeme, ...]
     if isinstance(pattern, PatternStr) and not pattern.flags:
-        literal = pattern.value
         lexemes = (Lexeme(string(pattern.value)),)
     else:
         regexp = re.escape(pattern.value) if isinstance(pattern, PatternStr) else pattern.value
@@ -99,11 +103,11 @@ def _terminal(terminal: TerminalDef, text: str) -> Terminal:
     return Terminal(
         terminal.name,
         lexemes,
-        literal=literal,
+        string=written,
         order=(-terminal.priority, -pattern.max_width, -len(pattern.value), terminal.name),
         priority=terminal.priority,
         pattern=pattern.to_regexp(),
-        shortest=literal is None and _lazy(pattern.value),
+        shortest=written is None and _lazy(pattern.value),
         place=place,
     )
 
@@ -115,7 +119,8 @@ def _lazy(pattern: str) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0].rstrip(":")
+    first, *more = str(error).strip().split("\n")
+    return " ".join([first, *(line.strip() for line in more if line.strip())][:4]) if first[-1:] == ":" else first
 
 
 def _syntax_error(error: Exception, text: str) -> GrammarSyntaxError:

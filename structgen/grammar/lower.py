@@ -7,173 +7,232 @@ grammar ignores is one such rule, and stands behind each terminal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from structgen.automata.charset import CharSet
-from structgen.automata.regular import Language, repeat, union
+from structgen.automata.charset import ANY
+from structgen.automata.regular import Language, chars, intersect, repeat, union
 from structgen.automata.regular_nodes import Kind
 from structgen.errors import GrammarSyntaxError
 from structgen.grammar.automaton import Automaton, Symbol
-from structgen.grammar.flatten import Flat
-from structgen.grammar.form import Embedded, Grammar, Lexeme, Piece, Ref, Term
-from structgen.ir import EMPTY, NEVER, Bytes, Call, Guard, Lazy, Literal, Node, Rule, Text, alt, choice, literal, seq
+from structgen.grammar.charbytes import byte_mask
+from structgen.grammar.contexts import START
+from structgen.grammar.form import Embedded, Piece, Ref
+from structgen.grammar.lexing import Lexed, Scanned, no_text
+from structgen.grammar.scanner import Token, guard_of, step_both
+from structgen.ir import (
+    EMPTY,
+    NEVER,
+    Bytes,
+    Call,
+    Guard,
+    Lazy,
+    Literal,
+    Node,
+    Rule,
+    Seq,
+    Text,
+    alt,
+    choice,
+    literal,
+    optional,
+    seq,
+)
 
 Resolve = Callable[[Embedded], Node]
 Declared = Mapping[str, Node]
 
 
 class Lowering:
-    """Makes IR of one flattened grammar.
+    """Makes IR of one grammar and its scanner.
 
-    `declared` says what declared terminals are, `resolve` what embeddings are. Subclasses may replace `terminal`.
+    `declared` says what declared terminals are, `resolve` what embeddings are. `tag`, with the grammar's digest and a
+    rule's name, is the key of a rule.
     """
 
     def __init__(
         self,
-        grammar: Grammar,
-        flat: Flat,
+        scanned: Scanned,
         *,
         declared: Declared | None = None,
         resolve: Resolve | None = None,
         tag: object = None,
     ) -> None:
-        self.grammar = grammar
-        self.flat = flat
+        self.grammar = scanned.grammar
+        self.scanned = scanned
+        self.flat = scanned.flat
         self.declared = declared or {}
         self.resolve = resolve
-        self.tag = tag  # with the grammar's digest and a rule's name, the key of a rule
-        self.ignored = self._ignored()
+        self.tag = tag
         self._rules: dict[str, Rule] = {}
-        self._states: dict[tuple[str, int, bool], Lazy] = {}
+        self._states: dict[tuple[str, int, int | None], Lazy] = {}
+        self._ignored: dict[int, Node | None] = {}
 
     def root(self) -> Node:
         """The whole grammar."""
         if self.flat.start is None and not self.flat.nullable:
-            raise GrammarSyntaxError(
-                f"no text matches rule {self.grammar.start!r}", advice="every rule needs an alternative that ends"
-            )
+            raise no_text(self.grammar)
         text: Node = NEVER if self.flat.start is None else Call(self.rule(self.flat.start))
         if self.flat.nullable:
             text = alt(text, EMPTY)
-        return seq(alt(self.ignored, EMPTY), text) if self.ignored is not None else text
+        ignored = self.ignored(START)
+        return text if ignored is None else seq(optional(ignored), text)
 
     def rule(self, name: str) -> Rule:
         """A rule of the grammar."""
         found = self._rules.get(name)
         if found is None:
             key = ("grammar", self.grammar.digest, self.tag, name)
-            found = self._rules[name] = Rule(name, lambda: self.state(name, 0, False), key=key)
+            found = self._rules[name] = Rule(name, lambda: self.state(name, 0), key=key)
         return found
 
-    def state(self, name: str, state: int, spaced: bool) -> Node:
-        """What may come from a state of a rule's automaton on; `spaced`: behind a terminal."""
-        key = name, state, spaced and self.ignored is not None
+    def state(self, name: str, state: int, behind: int | None = None) -> Node:
+        """What may come from a state of a rule's automaton on; `behind`: the context, right behind a terminal."""
+        if behind is not None and self.ignored(behind) is None:
+            behind = None
+        key = name, state, behind
         found = self._states.get(key)
         if found is None:
             found = self._states[key] = Lazy(lambda: self._expand(*key))
         return found
 
-    def _expand(self, name: str, state: int, spaced: bool) -> Node:
-        automaton = self.flat.rules[name]
-        if spaced:
-            assert self.ignored is not None
-            rest = self.state(name, state, False)
-            return alt(seq(self.ignored, rest), rest)
-        return self.edges(name, automaton, state)
+    def _expand(self, name: str, state: int, behind: int | None) -> Node:
+        if behind is None:
+            return self.edges(name, self.flat.rules[name], state)
+        ignored = self.ignored(behind)
+        assert ignored is not None
+        rest = self.state(name, state)
+        return alt(seq(ignored, rest), rest)
 
     def edges(self, name: str, automaton: Automaton, state: int) -> Node:
         """The edges of a state."""
         parts: list[Node] = []
         branches: list[tuple[bytes, Node]] = []
         for symbol, targets in automaton.edges[state].items():
+            behind = symbol.after if isinstance(symbol, Lexed) else None
             for target in targets:
-                node, spaced = self.symbol(symbol)
-                rest = EMPTY if self._ends(automaton, target, spaced) else self.state(name, target, spaced)
-                if isinstance(node, Literal):
-                    branches.append((node.data, rest))
-                else:
-                    parts.append(seq(node, rest))
+                last = target in automaton.final and not automaton.edges[target]
+                last = last and (behind is None or self.ignored(behind) is None)
+                rest = EMPTY if last else self.state(name, target, behind)
+                for node in self.symbol(symbol):
+                    head, guard = _split_literal(node)
+                    if head is None:
+                        parts.append(seq(node, rest))
+                    else:
+                        branches.append((head, seq(*guard, rest)))
         if branches:
             parts.append(choice(branches))
         if state in automaton.final:
             parts.append(EMPTY)
         return alt(*parts)
 
-    def _ends(self, automaton: Automaton, state: int, spaced: bool) -> bool:
-        return state in automaton.final and not automaton.edges[state] and not (spaced and self.ignored is not None)
-
-    def symbol(self, symbol: Symbol | None) -> tuple[Node, bool]:
-        """What an edge reads, and whether ignored terminals may follow it here (calls have read theirs already)."""
+    def symbol(self, symbol: Symbol | None) -> Iterable[Node]:
+        """What an edge reads: any of these."""
         if isinstance(symbol, Ref):
-            return Call(self.rule(symbol.name)), False
-        if isinstance(symbol, Term):
-            return self.terminal(symbol.name), True
+            return (Call(self.rule(symbol.name)),)
+        if isinstance(symbol, Lexed):
+            return self.terminal(symbol)
         if isinstance(symbol, Piece):
-            return text_node(symbol.language), False
+            return (text_node(symbol.language),)
         if isinstance(symbol, Embedded) and self.resolve is not None:
-            return self.resolve(symbol), True
+            return (self.resolve(symbol),)
         raise TypeError(f"not a symbol of a grammar: {symbol!r}")
 
-    def terminal(self, name: str) -> Node:
+    def terminal(self, symbol: Lexed) -> Iterable[Node]:
         """A terminal."""
-        terminal = self.grammar.terminals[name]
-        if terminal.declared:
-            node = self.declared.get(name)
-            if node is None:
-                raise GrammarSyntaxError(
-                    f"terminal {name} is declared and not defined",
-                    line=terminal.place.line,
-                    column=terminal.place.column,
-                    advice="define it",
-                )
-            return node
-        return alt(*map(lexeme_node, terminal.lexemes))
+        terminal = self.grammar.terminals[symbol.name]
+        if not terminal.declared:
+            return [token_node(token) for token in self.scanned.tokens[symbol]]
+        if symbol.name not in self.declared:
+            raise GrammarSyntaxError(
+                f"terminal {symbol.name} is declared and not defined",
+                line=terminal.place.line,
+                column=terminal.place.column,
+                advice="define it",
+            )
+        return (self.declared[symbol.name],)
 
-    def _ignored(self) -> Node | None:
-        """What may stand between terminals, at least one character of it."""
-        plain: list[Language] = []
-        for name in self.grammar.ignored:
-            plain += [lexeme.language for lexeme in self.grammar.terminals[name].lexemes]
-        return text_node(repeat(union(*plain), 1)) if plain else None
+    def ignored(self, context: int) -> Node | None:
+        """What may stand between terminals in a context, at least one character of it."""
+        if context not in self._ignored:
+            self._ignored[context] = ignored_node(self.scanned.ignored.get(context, ()))
+        return self._ignored[context]
 
 
-def lexeme_node(lexeme: Lexeme) -> Node:
-    """A lexeme and its guard; a rule of its own unless it is a single text."""
-    mask = guard_mask(lexeme.unless)
-    node = text_node(lexeme.language, mask)
-    return node
+def _split_literal(node: Node) -> tuple[bytes | None, tuple[Node, ...]]:
+    if isinstance(node, Literal):
+        return node.data, ()
+    if isinstance(node, Seq) and len(node.parts) == 2 and isinstance(node.parts[0], Literal):
+        return node.parts[0].data, node.parts[1:]
+    return None, ()
+
+
+def ignored_node(tokens: Sequence[Token]) -> Node | None:
+    """One or more of these, one after the other, as a rule; None if there are none."""
+    free = [token.language for token in tokens if not any(token.guards)]
+    guarded = [token for token in tokens if any(token.guards)]
+    if not guarded:
+        return text_node(repeat(union(*free), 1)) if free else None
+    key = ("ignored", tuple(language.key for language in free), tuple(token.key for token in guarded))
+
+    def body() -> Node:
+        pieces = [_once(language) for language in free] + [token_node(token) for token in guarded]
+        loop = Lazy(lambda: alt(*(seq(piece, more) for piece in pieces)))
+        more = Lazy(lambda: alt(EMPTY, loop))
+        return loop
+
+    return Call(Rule("ignored", body, key=key))
+
+
+def _once(language: Language) -> Node:
+    """The language, or one character of it where that makes no difference in a loop."""
+    run = language.class_repeat()
+    if run is not None and run[1:] == (1, None):
+        language = chars(run[0])
+    return text_node(language)
+
+
+def token_node(token: Token) -> Node:
+    """A token and its guards, shared by all grammars; a rule of its own unless it is a single text."""
+    if len(token.guards) == 1:
+        return text_node(token.language, byte_mask(token.guards[0]))
+    return Call(Rule("token", lambda: _guarded(token), key=("lexeme", *token.key)))
+
+
+def _guarded(token: Token) -> Node:
+    """A token whose texts have different guards: its automaton, with a guard at each end."""
+    nodes: dict[tuple[Language, Language], Lazy] = {}
+
+    def node(here: Language, rest: Language) -> Lazy:
+        found = nodes.get((here, rest))
+        if found is None:
+            found = nodes[here, rest] = Lazy(lambda: expand(here, rest))
+        return found
+
+    def expand(here: Language, rest: Language) -> Node:
+        parts: list[Node] = []
+        if here.nullable:
+            guard, _ = guard_of(rest, token.unless, token.follow)
+            parts.append(Guard(byte_mask(guard)) if guard else EMPTY)
+        for charset, target, rest_target in step_both(here, rest):
+            parts.append(seq(text_node(chars(charset)), node(target, rest_target)))
+        return alt(*parts)
+
+    return node(token.language, token.longer)
 
 
 def text_node(language: Language, guard: int = 0) -> Node:
     """The texts of a language that are not empty, with a guard behind them, shared by all grammars.
 
-    A single text is a literal, a single ASCII character a byte.
+    A single text is a literal, a single character stands for itself; anything else is a rule.
     """
     after: Node = Guard(guard) if guard else EMPTY
-    run = language.class_repeat()
-    if run is not None and run[1:] == (1, 1) and run[0].ranges and run[0].ranges[-1][1] < 0x80 and run[0].size > 1:
-        return seq(Bytes(byte_mask(run[0])), after)
     if language.kind == Kind.WORD:
         return seq(literal(language.args[0]), after)
+    run = language.class_repeat()
+    if run is not None and run[1:] == (1, 1):
+        plain = run[0].ranges[-1][1] < 0x80
+        return seq(Bytes(byte_mask(run[0])) if plain else Text(language, "utf-8"), after)
+    if language.nullable:
+        language = intersect(language, repeat(chars(ANY), 1))
     body = seq(Text(language, "utf-8"), after)
     return Call(Rule("text", lambda: body, key=("lexeme", language.key, guard)))
-
-
-def byte_mask(charset: CharSet) -> int:
-    """The bytes with which the UTF-8 of a character of the set begins, as a 256-bit integer."""
-    mask = 0
-    for low, high in charset.ranges:
-        for first, last in ((0, 0x7F), (0x80, 0x7FF), (0x800, 0xFFFF), (0x10000, 0x10FFFF)):
-            if low <= last and high >= first:
-                begin, end = chr(max(low, first)), chr(min(high, last))
-                mask |= (2 << _lead(end)) - (1 << _lead(begin))
-    return mask
-
-
-def _lead(char: str) -> int:
-    return char.encode("utf-8", "surrogatepass")[0]
-
-
-def guard_mask(unless: CharSet) -> int:
-    """The first bytes of the characters that must not follow."""
-    return byte_mask(unless)

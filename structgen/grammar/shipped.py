@@ -28,5 +28,5 @@ def list_grammars() -> list[str]:
 
 
 def load_grammar(name: str) -> str:
-    """The text of a shipped grammar, in Lark's dialect. Raises `KeyError`, naming what there is, for an unknown name."""
+    """The text of a shipped grammar, in Lark's dialect. Raises `KeyError`, which names them all."""
     return cast(str, _package().load_grammar(name))

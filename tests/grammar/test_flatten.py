@@ -13,6 +13,7 @@ from structgen.errors import GrammarSyntaxError
 from structgen.grammar.dialects import grammar_to_ir, read_grammar
 from structgen.grammar.flatten import flatten
 from structgen.grammar.form import Choice, Expression, Grammar, Piece, Ref, Repeat, Rule, Sequence
+from structgen.grammar.lexing import Scanned
 from structgen.grammar.lower import Lowering
 from structgen.reference import Recognizer
 
@@ -81,7 +82,7 @@ def test_flattening_keeps_the_language(grammar: Grammar) -> None:
         if flat.start is None and not flat.nullable:
             assert not expected
             continue
-        recognizer = Recognizer(Lowering(grammar, flat).root())
+        recognizer = Recognizer(Lowering(Scanned(grammar, flat, {}, {})).root())
         assert {text for text in TEXTS if recognizer.accepts(text.encode())} == expected
 
 
@@ -91,7 +92,7 @@ def test_what_may_follow_can_be_completed(grammar: Grammar) -> None:
     flat = flatten(grammar)
     if flat.start is None:
         return
-    recognizer = Recognizer(Lowering(grammar, flat).root())
+    recognizer = Recognizer(Lowering(Scanned(grammar, flat, {}, {})).root())
     expected = texts_by_derivation(grammar, 5)
     for text in TEXTS:
         if len(text) <= 3 and any(other.startswith(text) for other in expected):

@@ -1,0 +1,351 @@
+"""A grammar together with its scanner: flattened, with each terminal as the scanner gives it where it stands.
+
+Three lexers: `"contextual"` is Lark's (what is acceptable is what the LALR parser accepts there), `"basic"` takes all
+terminals as acceptable everywhere, `"dynamic"` has no scanner at all: any way to read a text counts.
+
+Where contexts differ, rules are specialised: A becomes the rules "A, read in context c, after which the context is d",
+the construction of Bar-Hillel, Perles and Shamir (1961) for a grammar and a finite automaton.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from structgen.automata.charset import NONE, CharSet
+from structgen.errors import GrammarSyntaxError, UnsupportedGrammarError
+from structgen.grammar.automaton import Automaton, Symbol, minimal
+from structgen.grammar.contexts import START, Contexts, Marked, lalr_contexts, single_context
+from structgen.grammar.flatten import Flat, flatten, reduced
+from structgen.grammar.form import Grammar, Ref
+from structgen.grammar.scanner import Scanner, Token
+
+LEXERS = ("contextual", "basic", "dynamic")
+_END = "$END"
+
+
+@dataclass(frozen=True, slots=True)
+class Lexed:
+    """A terminal in a rule, read in one context, and the context behind it."""
+
+    name: str
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """A flattened grammar with `Lexed` terminals: `tokens` says what each is, `ignored` what may stand in a context."""
+
+    grammar: Grammar
+    flat: Flat
+    tokens: Mapping[Lexed, tuple[Token, ...]]
+    ignored: Mapping[int, tuple[Token, ...]]
+
+
+def scan(grammar: Grammar, *, lexer: str = "contextual", declared: Mapping[str, CharSet] | None = None) -> Scanned:
+    """Put a grammar and its scanner together.
+
+    `declared` gives the characters with which declared terminals may begin. Raises `UnsupportedGrammarError` where the
+    scanner cannot be told by guards of one byte.
+    """
+    if lexer not in LEXERS:
+        raise ValueError(f"lexer must be one of {', '.join(LEXERS)}, not {lexer!r}")
+    scanner = _Firsts(grammar, lexer, declared or {})
+    contexts = single_context(grammar, {})
+    flat = flatten(contexts.grammar)
+    if lexer == "basic":
+        everything = frozenset(scanner.terminals)
+        contexts = replace(contexts, acceptable=(dict.fromkeys(everything, everything),))
+    elif lexer == "contextual" and flat.start is not None:
+        sensitive = _sensitive(grammar, scanner, flat)
+        if sensitive:
+            contexts = lalr_contexts(grammar, sensitive)
+            flat = flatten(contexts.grammar)
+    flat = _specialised(flat, len(contexts.acceptable))
+    return _tokens(grammar, scanner, flat, contexts)
+
+
+class _Firsts:
+    """A scanner that also knows declared terminals; without opponents where there is no scanner."""
+
+    def __init__(self, grammar: Grammar, lexer: str, declared: Mapping[str, CharSet]) -> None:
+        self.grammar = grammar
+        self.dynamic = lexer == "dynamic"
+        self.scanner = Scanner(grammar, check=not self.dynamic)
+        self.terminals = self.scanner.terminals
+        self.declared = declared
+
+    def first(self, symbol: str) -> CharSet:
+        return self.declared.get(symbol, NONE) if symbol not in self.terminals else self.scanner.first(symbol)
+
+    def firsts(self, symbols: set[str]) -> CharSet:
+        out = NONE
+        for symbol in symbols | set(self.grammar.ignored):
+            out = out.union(self.first(symbol))
+        return out
+
+    def tokens(self, name: str, acceptable: frozenset[str], follow: CharSet) -> tuple[Token, ...]:
+        if self.dynamic:
+            return self.scanner.plain(name, follow)
+        return self.scanner.tokens(name, [*acceptable, *self.grammar.ignored], follow)
+
+
+def _sensitive(grammar: Grammar, firsts: _Firsts, flat: Flat) -> dict[str, frozenset[str]]:
+    """The terminals that change if others (the values) are acceptable where they are."""
+    follows = _follows(flat)
+    out: dict[str, frozenset[str]] = {}
+    behind: dict[str, set[str]] = {}
+    beside: dict[str, set[str]] = {}
+    for label, symbols in follows.items():
+        for symbol in (*symbols, *grammar.ignored):
+            beside.setdefault(symbol, set()).update(symbols)
+        if label is not None:
+            behind[label.name] = symbols
+    for name in grammar.ignored:
+        behind[name] = set().union(*follows.values())
+    for name in behind:
+        if name not in firsts.terminals:
+            continue
+        follow = firsts.firsts(behind[name])
+        alone = _attempt(firsts, name, frozenset(), follow)
+        rivals = [
+            other
+            for other in firsts.scanner.opponents(name)
+            if other in beside.get(name, ()) and _attempt(firsts, name, frozenset((other,)), follow) != alone
+        ]
+        if rivals:
+            out[name] = frozenset(rivals)
+    return out
+
+
+def _attempt(firsts: _Firsts, name: str, others: frozenset[str], follow: CharSet) -> object:
+    try:
+        return [token.key for token in firsts.tokens(name, others, follow)]
+    except UnsupportedGrammarError as error:
+        return str(error)
+
+
+def _follows(flat: Flat) -> dict[Marked | Lexed | None, set[str]]:
+    """For each terminal symbol of a flattened grammar, and None for the start: the terminals that may come next."""
+    firsts: dict[str, set[str]] = {name: set() for name in flat.rules}
+    changed = True
+    while changed:
+        changed = False
+        for name, automaton in flat.rules.items():
+            found = _next(automaton, 0, firsts)
+            if not found <= firsts[name]:
+                firsts[name] |= found
+                changed = True
+    behind: dict[str, set[str]] = {name: set() for name in flat.rules}
+    out: dict[Marked | Lexed | None, set[str]] = {None: set()}
+    if flat.start is not None:
+        behind[flat.start].add(_END)
+        out[None] = firsts[flat.start] | ({_END} if flat.nullable else set())
+    changed = True
+    while changed:
+        changed = False
+        for name, automaton in flat.rules.items():
+            for _, symbol, target in _edges(automaton):
+                if isinstance(symbol, Ref):
+                    known = behind[symbol.name]
+                elif isinstance(symbol, (Marked, Lexed)):
+                    known = out.setdefault(symbol, set())
+                else:
+                    continue
+                found = _next(automaton, target, firsts)
+                if target in automaton.final:
+                    found |= behind[name]
+                if not found <= known:
+                    known |= found
+                    changed = True
+    return out
+
+
+def _edges(automaton: Automaton) -> Iterator[tuple[int, Symbol | None, int]]:
+    for source, edges in enumerate(automaton.edges):
+        for symbol, targets in edges.items():
+            for target in targets:
+                yield source, symbol, target
+
+
+def _next(automaton: Automaton, state: int, firsts: Mapping[str, set[str]]) -> set[str]:
+    out: set[str] = set()
+    for symbol in automaton.edges[state]:
+        if isinstance(symbol, Ref):
+            out |= firsts[symbol.name]
+        elif isinstance(symbol, (Marked, Lexed)):
+            out.add(symbol.name)
+    return out
+
+
+def _specialised(flat: Flat, num_contexts: int) -> Flat:
+    """The rules for each context they are read in and each they leave behind; terminals become `Lexed`."""
+    if flat.start is None:
+        return flat
+    if num_contexts == 1:
+        for name, automaton in flat.rules.items():
+            flat.rules[name] = _relabelled(automaton)
+        return flat
+    leaves: dict[tuple[str, int], set[int]] = {(flat.start, START): set()}
+    changed = True
+    while changed:
+        changed = False
+        for name, before in list(leaves):
+            automaton = flat.rules[name]
+            seen = {(0, before)}
+            todo = [(0, before)]
+            while todo:
+                state, context = todo.pop()
+                if state in automaton.final and context not in leaves[name, before]:
+                    leaves[name, before].add(context)
+                    changed = True
+                for _, following, _ in _moves(automaton, state, context, leaves):
+                    for pair in following:
+                        if pair not in seen:
+                            seen.add(pair)
+                            todo.append(pair)
+                changed |= _enter(automaton, state, context, leaves)
+    rules: dict[str, Automaton] = {}
+    for (name, before), afters in leaves.items():
+        for after in afters:
+            rules[_special(name, before, after)] = _product(flat.rules[name], before, after, leaves)
+    ends = sorted(leaves[flat.start, START])
+    start = "start"
+    while start in rules:
+        start += "'"
+    whole = Automaton()
+    end = whole.state()
+    whole.final[end] = None
+    for after in ends:
+        whole.edge(0, Ref(_special(flat.start, START, after)), end)
+    rules[start] = whole
+    stats = {**flat.stats, "contexts": num_contexts}
+    return reduced(Flat(start, flat.nullable, rules, flat.unproductive, flat.unreachable, stats))
+
+
+def _special(name: str, before: int, after: int) -> str:
+    return f"{name}[{before},{after}]"
+
+
+def _enter(automaton: Automaton, state: int, context: int, leaves: dict[tuple[str, int], set[int]]) -> bool:
+    found = False
+    for symbol in automaton.edges[state]:
+        if isinstance(symbol, Ref) and (symbol.name, context) not in leaves:
+            leaves[symbol.name, context] = set()
+            found = True
+    return found
+
+
+def _moves(
+    automaton: Automaton, state: int, context: int, leaves: Mapping[tuple[str, int], set[int]]
+) -> Iterator[tuple[Symbol, list[tuple[int, int]], int]]:
+    """(symbol, states and contexts it leads to, context behind it)."""
+    for symbol, targets in automaton.edges[state].items():
+        if isinstance(symbol, Ref):
+            for after in leaves.get((symbol.name, context), ()):
+                yield Ref(_special(symbol.name, context, after)), [(target, after) for target in targets], after
+        elif isinstance(symbol, Marked):
+            after = symbol.context
+            yield Lexed(symbol.name, context, after), [(target, after) for target in targets], after
+        else:
+            yield symbol, [(target, context) for target in targets], context
+
+
+def _product(automaton: Automaton, before: int, after: int, leaves: Mapping[tuple[str, int], set[int]]) -> Automaton:
+    out = Automaton()
+    index = {(0, before): 0}
+    todo = [(0, before)]
+    while todo:
+        pair = todo.pop()
+        if pair[0] in automaton.final and pair[1] == after:
+            out.final[index[pair]] = None
+        for symbol, following, _ in _moves(automaton, *pair, leaves):
+            for target in following:
+                if target not in index:
+                    index[target] = out.state()
+                    todo.append(target)
+                out.edge(index[pair], symbol, index[target])
+    return minimal(out)
+
+
+def _relabelled(automaton: Automaton) -> Automaton:
+    edges = [
+        {
+            Lexed(symbol.name, START, START) if isinstance(symbol, Marked) else symbol: targets
+            for symbol, targets in row.items()
+        }
+        for row in automaton.edges
+    ]
+    return Automaton(edges, automaton.final)
+
+
+def _tokens(grammar: Grammar, firsts: _Firsts, flat: Flat, contexts: Contexts) -> Scanned:
+    follows = _follows(flat)
+    tokens: dict[Lexed, tuple[Token, ...]] = {}
+    behind: dict[int, set[str]] = {START: set(follows[None])}
+    for label, symbols in follows.items():
+        if not isinstance(label, Lexed):
+            continue
+        behind.setdefault(label.after, set()).update(symbols)
+        if label.name in firsts.terminals:
+            acceptable = contexts.acceptable[label.before].get(label.name, frozenset())
+            found = firsts.tokens(label.name, acceptable, firsts.firsts(symbols))
+            if _END not in symbols:
+                found = tuple(replace(token, inner=False) for token in found)
+            elif any(token.inner for token in found):
+                place = grammar.terminals[label.name].place
+                raise UnsupportedGrammarError(
+                    f"terminal {label.name} must be followed by something, but the text may end with it",
+                    line=place.line,
+                    column=place.column,
+                    advice="let its look-ahead also take the end of the text: `(?=…|$)`",
+                )
+            tokens[label] = found
+    ignored = {context: _ignored(grammar, firsts, contexts, context, symbols) for context, symbols in behind.items()}
+    _dropped(flat, tokens)
+    return Scanned(grammar, flat, tokens, ignored)
+
+
+def _ignored(
+    grammar: Grammar, firsts: _Firsts, contexts: Contexts, context: int, symbols: set[str]
+) -> tuple[Token, ...]:
+    out: list[Token] = []
+    for name in grammar.ignored:
+        follow = NONE
+        others = [other for other in grammar.ignored if other != name or not _closed(firsts, name)]
+        for symbol in (*symbols, *others):
+            follow = follow.union(firsts.first(symbol))
+        acceptable = contexts.acceptable[context].get(name, frozenset())
+        out += firsts.tokens(name, acceptable, follow)
+    return tuple(out)
+
+
+def _closed(firsts: _Firsts, name: str) -> bool:
+    """Whether any number of these texts is one of them."""
+    run = firsts.scanner.languages[name].class_repeat()
+    return run is not None and run[1:] == (1, None)
+
+
+def _dropped(flat: Flat, tokens: dict[Lexed, tuple[Token, ...]]) -> None:
+    """Take terminals out that others have left without a text."""
+    empty = {label for label, found in tokens.items() if not found}
+    if not empty:
+        return
+    for automaton in flat.rules.values():
+        for edges in automaton.edges:
+            for label in [symbol for symbol in edges if symbol in empty]:
+                del edges[label]
+    smaller = reduced(flat)
+    flat.rules = smaller.rules
+    flat.start = smaller.start
+
+
+def no_text(grammar: Grammar) -> GrammarSyntaxError:
+    """The error for a grammar without any text."""
+    return GrammarSyntaxError(
+        f"no text matches rule {grammar.start!r}", advice="every rule needs an alternative that ends"
+    )
+
+
+__all__ = ["LEXERS", "Lexed", "Scanned", "no_text", "scan"]

@@ -1,0 +1,298 @@
+"""What a scanner adds to a grammar: which of several terminals a text is, and where it ends.
+
+Lark reads a text as terminals first: at each place the terminal that ranks highest among the acceptable ones and
+matches there, with the text that its pattern prefers (the longest, but for lazy quantifiers); a string that a pattern
+also matches is that string. Here a terminal becomes the set of texts it can be at all, and for each of these the
+characters that must not follow, because the scanner would then have read something else:
+
+- *difference*: texts of higher terminals, and texts that begin with one, are taken out of its language;
+- *guards*: a character that would continue the text to another match of its own, or of a higher terminal, must not
+  follow.
+
+A guard looks one byte ahead. Where a character only might lead to another match, and something that may follow begins
+with it, one byte is not enough and the grammar is refused. Characters with which nothing that follows can begin
+are left out: most guards disappear.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from structgen.automata.charset import ANY, NONE, CharSet
+from structgen.automata.regular import (
+    ANY_STRING,
+    NOTHING,
+    Language,
+    LanguageTooComplex,
+    chars,
+    concat,
+    difference,
+    intersect,
+    repeat,
+    union,
+)
+from structgen.errors import UnsupportedGrammarError
+from structgen.grammar.form import Grammar, Lexeme, Terminal
+
+MAX_STATES = 5_000  # of the automaton of one terminal
+_SAMPLES = 300
+
+
+@dataclass(frozen=True)
+class Token:
+    """A terminal as the scanner gives it: its texts, and what must not follow each.
+
+    `guards` holds one set of characters if it is the same for all texts; otherwise `longer` is the language that tells:
+    a text w must not be followed by the first characters of what is left of `longer` after w (those in `follow`).
+    """
+
+    language: Language
+    guards: tuple[CharSet, ...]
+    longer: Language = NOTHING
+    unless: CharSet = NONE
+    follow: CharSet = ANY
+    inner: bool = False
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What it is, across processes."""
+        if len(self.guards) == 1:
+            return "token", self.language.key, self.guards[0].ranges
+        return "token", self.language.key, self.longer.key, self.unless.ranges, self.follow.ranges
+
+
+class Scanner:
+    """The terminals of a grammar, and how they stand to one another."""
+
+    def __init__(self, grammar: Grammar, *, check: bool = True) -> None:
+        """`check`: refuse patterns whose preferred match is neither the longest nor the shortest."""
+        self.grammar = grammar
+        self.terminals = {name: one for name, one in grammar.terminals.items() if not one.declared}
+        self.languages = {name: _language(one) for name, one in self.terminals.items()}
+        self._firsts = {name: first(language) for name, language in self.languages.items()}
+        self._hosts: dict[str, tuple[str, ...]] = {}
+        self._opponents: dict[str, tuple[str, ...]] = {}
+        for one in self.terminals.values() if check else ():
+            _check_preference(one, self.languages[one.name])
+
+    def first(self, name: str) -> CharSet:
+        """The characters with which a terminal begins; none are known of a declared one."""
+        return self._firsts.get(name, NONE)
+
+    def hosts(self, name: str) -> tuple[str, ...]:
+        """The patterns that also match a string terminal as a whole, highest first: there it is the string."""
+        found = self._hosts.get(name)
+        if found is None:
+            found = self._hosts[name] = tuple(sorted(self._find_hosts(name), key=self._order))
+        return found
+
+    def _find_hosts(self, name: str) -> Iterable[str]:
+        one = self.terminals[name]
+        if one.string is None:
+            return
+        for other in self.terminals.values():
+            if other.string is None and other.priority == one.priority and other.pattern is not None:
+                matched = re.match(other.pattern, one.string)
+                if matched is not None and matched.end() == len(one.string):
+                    yield other.name
+
+    def _order(self, name: str) -> tuple[object, ...]:
+        return self.terminals[name].order
+
+    def opponents(self, name: str) -> tuple[str, ...]:
+        """The terminals that may take texts from this one, or make it longer or shorter, where both are acceptable."""
+        found = self._opponents.get(name)
+        if found is None:
+            found = self._opponents[name] = tuple(other for other in self.terminals if self._opposes(other, name))
+        return found
+
+    def _opposes(self, other: str, name: str) -> bool:
+        if other == name:
+            return False
+        if name in self.hosts(other) or other in self.hosts(name):
+            return True
+        hosts = self.hosts(name)
+        rank = max([self._order(name), *map(self._order, hosts)])
+        return self._order(other) < rank and self._meet(other, name)
+
+    def _meet(self, one: str, other: str) -> bool:
+        """Whether a text of one begins a text of the other."""
+        if not self._firsts[one].intersect(self._firsts[other]):
+            return False
+        left, right = self.languages[one], self.languages[other]
+        try:
+            return not intersect(concat(left, ANY_STRING), concat(right, ANY_STRING)).is_empty(limit=MAX_STATES)
+        except LanguageTooComplex:
+            return True
+
+    def tokens(self, name: str, acceptable: Iterable[str], follow: CharSet) -> tuple[Token, ...]:
+        """What a terminal is where `acceptable` are (itself, too), and `follow` are all characters that may follow it.
+
+        Raises `UnsupportedGrammarError` where a guard of one byte cannot tell.
+        """
+        one = self.terminals[name]
+        others = [other for other in acceptable if other != name and other in self.terminals]
+        hosts = [host for host in self.hosts(name) if host in others]
+        rank = self._order(hosts[0]) if hosts else one.order
+        higher = [other for other in others if self._order(other) < rank and other not in hosts[:1]]
+        higher = [other for other in higher if not set(self.hosts(other)) & {name, *others}]
+        higher = [other for other in higher if self._meet(other, name)]
+        strings = [self.languages[other] for other in others if name in self.hosts(other)]
+        longer = union(*(self.languages[other] for other in (*higher, *hosts[:1])))
+        if not one.shortest:
+            longer = union(longer, self.languages[name])
+        beaten = union(*strings, *(concat(self.languages[other], ANY_STRING) for other in higher))
+        out = []
+        for lexeme in one.lexemes:
+            language = lexeme.language
+            if one.shortest:
+                language = difference(language, concat(self.languages[name], repeat(chars(ANY), 1)))
+            if beaten is not NOTHING:
+                language = difference(language, beaten)
+            if not language.is_empty():
+                out.append(self._token(one, lexeme, language, longer, follow))
+        return tuple(out)
+
+    def plain(self, name: str, follow: CharSet) -> tuple[Token, ...]:
+        """What a terminal is without a scanner: any of its texts, with what its own look-ahead excludes."""
+        one = self.terminals[name]
+        return tuple(self._token(one, lexeme, lexeme.language, NOTHING, follow) for lexeme in one.lexemes)
+
+    def _token(self, one: Terminal, lexeme: Lexeme, language: Language, longer: Language, follow: CharSet) -> Token:
+        unless = lexeme.unless.intersect(follow)
+        guards: dict[CharSet, None] = {}
+        for _, rest, _ in walk(language, longer, one):
+            guard, unsure = guard_of(rest, unless, follow)
+            if unsure:
+                raise UnsupportedGrammarError(
+                    f"terminal {one.name} may go on with {_shown(unsure)}, which may also begin what follows it: one "
+                    "character of look-ahead does not tell",
+                    line=one.place.line,
+                    column=one.place.column,
+                    advice=f"end {one.name} with a look-ahead such as (?![{_shown(unsure)}]), or choose another lexer=",
+                )
+            guards[guard] = None
+        if len(guards) == 1:
+            return Token(language, tuple(guards), inner=lexeme.inner)
+        return Token(language, tuple(guards), longer, unless, follow, lexeme.inner)
+
+
+def guard_of(rest: Language, unless: CharSet, follow: CharSet) -> tuple[CharSet, CharSet]:
+    """(characters that must not follow, characters of which one byte cannot tell), given what a longer match adds."""
+    must, perhaps = unless, NONE
+    for charset, target in rest.edges():
+        both = charset.intersect(follow)
+        if both and target.nullable:
+            must = must.union(both)
+        elif both:
+            perhaps = perhaps.union(both)
+    perhaps = perhaps.minus(must)
+    allowed = follow.minus(must)
+    mixed = _high(allowed).intersect(_spread(_high(must)))
+    return must, perhaps.union(mixed)
+
+
+def _high(charset: CharSet) -> CharSet:
+    return charset.intersect(_NOT_ASCII)
+
+
+def _spread(charset: CharSet) -> CharSet:
+    """All characters whose first byte in UTF-8 is that of one of these."""
+    out = []
+    for low, high in charset.ranges:
+        for first_code, last_code, size in ((0x80, 0x7FF, 0x40), (0x800, 0xFFFF, 0x1000), (0x10000, 0x10FFFF, 0x40000)):
+            if low <= last_code and high >= first_code:
+                begin, end = max(low, first_code), min(high, last_code)
+                out.append((max(begin // size * size, first_code), min(end // size * size + size - 1, last_code)))
+    return CharSet(out)
+
+
+_NOT_ASCII = CharSet(((0x80, 0x10FFFF),))
+
+
+def walk(language: Language, longer: Language, one: Terminal | None = None) -> Iterable[tuple[Language, Language, str]]:
+    """(what is left of the language, what is left of `longer`, a text) at the end of each kind of text."""
+    seen = {(language, longer): ""}
+    todo = [(language, longer)]
+    while todo:
+        state = todo.pop(0)
+        here, rest = state
+        text = seen[state]
+        if here.nullable:
+            yield here, rest, text
+        for charset, target, rest_target in step_both(here, rest):
+            following = target, rest_target
+            if following not in seen:
+                if len(seen) > MAX_STATES:
+                    name = one.name if one is not None else "this"
+                    raise UnsupportedGrammarError(
+                        f"the automaton of terminal {name} has more than {MAX_STATES} states",
+                        advice="give its repetitions smaller limits, or none",
+                    )
+                seen[following] = text + chr(charset.sample())
+                todo.append(following)
+
+
+def step_both(language: Language, longer: Language) -> Iterable[tuple[CharSet, Language, Language]]:
+    """The edges of a language, each with what is left of another one."""
+    for charset, target in language.edges():
+        left = charset
+        for other, rest in longer.edges():
+            both = left.intersect(other)
+            if both:
+                yield both, target, rest
+                left = left.minus(both)
+        if left:
+            yield left, target, NOTHING
+
+
+def first(language: Language) -> CharSet:
+    """The characters with which a text of the language begins."""
+    out = NONE
+    for charset, _ in language.edges():
+        out = out.union(charset)
+    return out
+
+
+def _language(one: Terminal) -> Language:
+    return union(*(lexeme.language for lexeme in one.lexemes))
+
+
+def _check_preference(one: Terminal, language: Language) -> None:
+    """Refuse a pattern of which `re` prefers neither the longest text nor, where it is lazy, the shortest.
+
+    Samples decide: for each state of the automaton in which a text may end, a text that goes on.
+    """
+    if one.string is not None or one.pattern is None:
+        return
+    pattern = re.compile(one.pattern)
+    count = 0
+    for rest, _, text in walk(language, NOTHING, one):
+        for charset, target in rest.edges():
+            more = target.shortest()
+            if more is None or count > _SAMPLES:
+                continue
+            count += 1
+            sample = text + chr(charset.sample()) + more
+            matched = pattern.match(sample)
+            ends = [end for end in range(1, len(sample) + 1) if language.matches(sample[:end])]
+            expected = ends[0] if one.shortest else ends[-1]
+            if matched is not None and matched.end() != expected and matched.end() in ends:
+                kind = "first" if one.shortest else "last"
+                raise UnsupportedGrammarError(
+                    f"terminal {one.name}: in {sample!r} its pattern ends at {sample[: matched.end()]!r}, not where it "
+                    f"{kind} can",
+                    line=one.place.line,
+                    column=one.place.column,
+                    advice="put the longer alternatives first, and do not mix lazy and greedy repetition",
+                )
+
+
+def _shown(charset: CharSet) -> str:
+    parts = []
+    for low, high in charset.ranges[:4]:
+        ends = [chr(code) if 0x21 <= code <= 0x7E else f"\\u{code:04x}" for code in dict.fromkeys((low, high))]
+        parts.append("-".join(ends))
+    return "".join(parts) + ("…" if len(charset.ranges) > 4 else "")
