@@ -225,16 +225,21 @@ def compile_grammar(
     *,
     dialect: str = "lark",
     start: str | None = None,
+    lexer: str = "contextual",
     limits: Limits | None = None,
 ) -> CompiledGrammar:
     """Compile a context-free grammar that the whole text must match.
 
-    `dialect` says how to read it; nothing is guessed: "lark" (with `start`, by default "start").
+    `dialect` says how to read it; nothing is guessed: "lark" (with `start`, by default "start"). `lexer` says how a
+    text becomes terminals, in dialects that have them: "contextual" as Lark with LALR does it, "basic" as Lark does
+    it without context, "dynamic" any way that the rules allow. See docs/grammars.md.
 
     Raises:
         GrammarSyntaxError: the grammar cannot be read, or describes no text; line, column and a hint.
+        UnsupportedGrammarError: it cannot be enforced exactly.
     """
-    return CompiledGrammar(grammar_to_ir(text, dialect=dialect, start=start), vocab, report=None, limits=limits)
+    root = grammar_to_ir(text, dialect=dialect, start=start, lexer=lexer)
+    return CompiledGrammar(root, vocab, report=None, limits=limits)
 
 
 def warmup(vocab: Vocabulary, *, limits: Limits | None = None) -> None:
