@@ -12,7 +12,15 @@ module's business.
 
 from structgen.automata.regular_algebra import chars, complement, concat, difference, finite, repeat, string, union
 from structgen.automata.regular_intersect import intersect
-from structgen.automata.regular_nodes import ANY_STRING, EMPTY_STRING, NOTHING, Language, LanguageTooComplex
+from structgen.automata.regular_nodes import (
+    ANY_STRING,
+    EMPTY_STRING,
+    NOTHING,
+    Language,
+    LanguageTooComplex,
+    Machine,
+    machine_state,
+)
 
 __all__ = [
     "ANY_STRING",
@@ -20,12 +28,14 @@ __all__ = [
     "NOTHING",
     "Language",
     "LanguageTooComplex",
+    "Machine",
     "chars",
     "complement",
     "concat",
     "difference",
     "finite",
     "intersect",
+    "machine_state",
     "repeat",
     "string",
     "union",

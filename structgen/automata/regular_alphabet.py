@@ -5,7 +5,13 @@ from __future__ import annotations
 from structgen.automata.charset import ANY, NONE, CharSet
 from structgen.automata.regular_nodes import Kind, Language, children
 
-_OPAQUE = (Kind.COMPLEMENT, Kind.LOOP, Kind.CONTEXT, Kind.BEHIND)  # Their characters are not those of their parts.
+_OPAQUE = (
+    Kind.COMPLEMENT,
+    Kind.LOOP,
+    Kind.CONTEXT,
+    Kind.BEHIND,
+    Kind.MACHINE,
+)  # Their characters are not those of their parts.
 
 
 def words_of(node: Language) -> list[str]:

@@ -91,6 +91,8 @@ def _derive(node: Language) -> Edges:
         from structgen.automata import regular_context
 
         return regular_context.derive(node)
+    if kind == Kind.MACHINE:
+        return merged(args[0].edges(args[1]))
     assert kind in (Kind.NOTHING, Kind.EMPTY), "a located term has no edges of its own"
     return ()
 
@@ -304,6 +306,8 @@ def _digest(node: Language, inner: list[Language]) -> bytes:
     if node.kind == Kind.TRIE:
         words, low, high, depth = node.args
         detail = [item[depth:] for item in words.items[low:high]]
+    elif node.kind == Kind.MACHINE:
+        detail = [node.args[0].name, node.args[1]]
     else:
         for arg in node.args:
             if isinstance(arg, CharSet):

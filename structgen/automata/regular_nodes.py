@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from structgen.automata.charset import ANY, CharSet
@@ -46,6 +46,7 @@ class Kind:
     BEHIND = 10  # (language of prefixes,)
     CONTEXT = 11  # (located term, ((language of prefixes, what it is after the text so far), …))
     LOOP = 12  # (rest,), the least L = body | rest, where `LoopBody.body` contains L
+    MACHINE = 13  # (machine, state): what a `Machine` accepts from a state on
 
 
 KIND_NAMES = tuple(name for name in vars(Kind) if name.isupper())
@@ -69,6 +70,23 @@ class LoopBody:
     def __init__(self, name: bytes) -> None:
         self.name = name
         self.body: Language = NOTHING
+
+
+class Machine(Protocol):
+    """A deterministic automaton that is computed as it is explored, for languages that are arithmetic and not text.
+
+    States are tuples of ints. Equal machines must be one object. From every state some text must be accepted, unless
+    `certain` is false. `name` determines the machine, in every process.
+    """
+
+    name: bytes
+    certain: bool
+
+    def edges(self, state: tuple[int, ...]) -> list[tuple[CharSet, Language]]:
+        """(characters, what may follow them), the sets disjoint."""
+
+    def accepts(self, state: tuple[int, ...]) -> bool:
+        """Whether the text may end in the state."""
 
 
 class Language:
@@ -318,6 +336,18 @@ def loop(rest: Language, name: bytes, *, located: bool) -> tuple[Language, LoopB
     tied = LoopBody(name)
     key = (Kind.LOOP, rest, tied)
     return _node(key, Kind.LOOP, (rest, tied), rest.nullable, 0, None, False, located or rest.located, True), tied
+
+
+def machine_state(machine: Machine, state: tuple[int, ...]) -> Language:
+    """What a machine accepts from a state on."""
+    key = (Kind.MACHINE, machine, state)
+    found = _interned.get(key)
+    if found is None:
+        nullable = machine.accepts(state)
+        found = _node(key, Kind.MACHINE, key[1:], nullable, 0 if nullable else 1, None, False)
+        if machine.certain:
+            found._empty = False
+    return found
 
 
 def children(node: Language) -> Iterator[Language]:

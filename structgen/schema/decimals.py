@@ -187,3 +187,10 @@ def scientific_whole(max_digits: int = 20) -> Language:
         fraction = concat(string("."), repeat(digit(), count, count), ZEROS)
         options.append(concat(digit(1), fraction, exponent_above(count - 1)))
     return union(*options)
+
+
+@lru_cache(maxsize=16)
+def scientific_short(max_digits: int) -> Language:
+    """Normalised scientific spellings with up to so many significant fraction digits."""
+    fraction = concat(string("."), repeat(digit(), 1, max_digits), ZEROS)
+    return concat(digit(1), maybe(fraction), ANY_EXPONENT)

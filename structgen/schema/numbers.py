@@ -3,8 +3,9 @@
 Spellings. Where only the sign matters, any JSON number. With other bounds, all plain decimals, all *normalised*
 scientific ones (one digit other than 0 before the point) and all zeros: whether `0.000…1e1000` is below 5 takes
 counting, which no finite automaton does. Whole numbers (`multiple` integral) are digits only, unless
-`integer_fractions` also asks for `1.0` and (normalised, up to 20 fraction digits) `1.5e3`. Other multiples are plain.
-`-0` is spelled where there are negative numbers too, or where `negative_zero` asks for it.
+`integer_fractions` also asks for `1.0` and (normalised, up to 20 fraction digits) `1.5e3`; multiples of other numbers
+are plain, and with `integer_fractions` also scientific. `-0` is spelled where there are negative numbers too, or where
+`negative_zero` asks for it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from functools import lru_cache
 from math import ceil, floor, lcm
 
 from structgen.automata.regular import (
-    EMPTY_STRING,
     NOTHING,
     Language,
     complement,
@@ -26,17 +26,23 @@ from structgen.automata.regular import (
     string,
     union,
 )
-from structgen.errors import StructgenError
 from structgen.schema import decimals
-from structgen.schema.decimals import ANY_NUMBER, DIGITS, PLAIN, WHOLE, ZERO, ZEROS, maybe
+from structgen.schema.decimals import ANY_NUMBER, PLAIN, WHOLE, ZERO, ZEROS, maybe
 from structgen.schema.forms import NumberForm
+from structgen.schema.multiples import (
+    MAX_FRACTION,
+    MAX_PLACES,
+    NumberTooComplex,
+    odd_part,
+    places_of,
+    plain_multiples,
+    scientific_multiples,
+)
 
-_MAX_TAILS = 2_000  # How many endings a `multiple` may allow before it is refused.
-_MAX_VALUES = 20_000  # How many multiples in an interval are written out one by one.
+__all__ = ["NumberTooComplex", "number_language", "some_number"]
 
-
-class NumberTooComplex(StructgenError):
-    """A combination of bounds and multiples that has no small automaton."""
+_MAX_VALUES = 20_000  # How many multiples in a row are looked at for one that is not excluded.
+_MAX_BOUNDED = 200  # Divisors (without factors 2 and 5) up to which bounded multiples are spelled scientifically too.
 
 
 def some_number(form: NumberForm) -> Fraction | None:
@@ -110,6 +116,8 @@ def number_language(form: NumberForm, integer_fractions: bool, negative_zero: bo
             return number_language(few, integer_fractions, negative_zero)
     if form.multiple == 1 and not integer_fractions and not form.not_multiples:
         return _integers(*_multiples(form), negative_zero)
+    if form.multiple is not None and (form.multiple != 1 or form.not_multiples):
+        return _spelled_multiples(form, integer_fractions, negative_zero)
     spelled = _spelling(form, integer_fractions)
     positive = intersect(spelled, _magnitudes(form.low, form.low_open, form.high, form.high_open))
     negative = intersect(spelled, _magnitudes(_minus(form.high), form.high_open, _minus(form.low), form.low_open))
@@ -186,56 +194,60 @@ _POSITIVE = intersect(ANY_NUMBER, concat(_NONZERO_MANTISSA, maybe(decimals.ANY_E
 
 
 def _spelling(form: NumberForm, integer_fractions: bool) -> Language:
-    """The magnitudes that are multiples as the form wants them, however large."""
-    spelled = ANY_NUMBER
+    """The magnitudes that are whole, or not multiples, as the form wants them, however large."""
     if form.multiple is not None:
-        if form.multiple.denominator == 1 and not integer_fractions:
-            spelled = WHOLE if form.multiple == 1 else _multiples_of(form.multiple)
-        elif form.multiple == 1:
-            spelled = union(
-                concat(WHOLE, maybe(concat(string(".0"), ZEROS))),
-                decimals.scientific_whole(),
-                concat(ZERO, maybe(decimals.ANY_EXPONENT)),
-            )
-        else:
-            whole = _multiples_of(form.multiple)
-            spelled = concat(whole, maybe(concat(string(".0"), ZEROS))) if form.multiple.denominator == 1 else whole
+        if not integer_fractions:
+            return WHOLE
+        return union(
+            concat(WHOLE, maybe(concat(string(".0"), ZEROS))),
+            decimals.scientific_whole(),
+            concat(ZERO, maybe(decimals.ANY_EXPONENT)),
+        )
+    if not form.not_multiples:
+        return ANY_NUMBER
+    spelled = union(PLAIN, decimals.scientific_short(MAX_FRACTION)) if integer_fractions else PLAIN
+    wrong = [concat(ZERO, maybe(decimals.ANY_EXPONENT))]
     for step in form.not_multiples:
-        other = _multiples_of(step)
-        if step.denominator == 1:
-            other = concat(other, maybe(concat(string(".0"), ZEROS)))
-        spelled = intersect(spelled, PLAIN, complement(other))
-    return spelled
+        places = places_of(step)
+        scaled = int(step * 10**places)
+        wrong.append(plain_multiples(scaled, (), places, 1, None, True))
+        if integer_fractions:
+            wrong.append(scientific_multiples(scaled, (), places, MAX_FRACTION))
+    return intersect(spelled, complement(union(*wrong)))
 
 
-@lru_cache(maxsize=1024)
-def _multiples_of(step: Fraction) -> Language:
-    """Plain decimals that are multiples of `step`; without a fraction where `step` is an integer.
+def _spelled_multiples(form: NumberForm, integer_fractions: bool, negative_zero: bool) -> Language:
+    """Multiples with bounds: the positive ones, the mirror image of the negative ones, and zero."""
+    assert form.multiple is not None
+    steps = (form.multiple, *form.not_multiples)
+    places = max(map(places_of, steps))
+    step, *denied = (int(value * 10**places) for value in steps)
+    fraction = integer_fractions or places > 0
 
-    Only for steps that divide a power of ten times a power of ten: then the last digits decide.
-    """
-    places = 0
-    while (step * 10**places).denominator != 1:
-        places += 1
-    scaled = int(step * 10**places)
-    length = places
-    while 10**length % scaled:
-        length += 1
-        if length > places + 40 or 10**length // scaled > _MAX_TAILS:
-            raise NumberTooComplex(f"multiples of {step} have no small automaton")
-    by_fraction: dict[str, list[str]] = {}
-    for tail in range(0, 10**length, scaled):
-        digits = str(tail).zfill(length)
-        whole, fraction = digits[: length - places], digits[length - places :]
-        by_fraction.setdefault(fraction.rstrip("0"), []).append(whole)
-    options = []
-    for fraction, endings in by_fraction.items():
-        width = length - places
-        small = finite(str(int(ending or "0")) for ending in endings) if width else NOTHING
-        longer = intersect(WHOLE, concat(decimals.digit(1), DIGITS, finite(endings)))
-        before = union(small, longer) if width else WHOLE
-        if fraction:
-            options.append(concat(before, string("." + fraction), ZEROS))
-        else:
-            options.append(concat(before, maybe(concat(string(".0"), ZEROS)) if places else EMPTY_STRING))
-    return union(*options)
+    def magnitudes(low: Fraction | None, low_open: bool, high: Fraction | None, high_open: bool) -> Language:
+        """The positive multiples within these bounds."""
+        scale = 10**places
+        least = 1 if low is None else max(1, floor(low * scale) + 1 if low_open else ceil(low * scale))
+        most = None if high is None else ceil(high * scale) - 1 if high_open else floor(high * scale)
+        if len(str(most or least)) > 2 * MAX_PLACES:
+            raise NumberTooComplex(f"multiples between bounds of more than {2 * MAX_PLACES} digits")
+        if most is not None and most < least:
+            return NOTHING
+        spelled = plain_multiples(step, tuple(sorted(denied)), places, least, most, fraction)
+        bounded = least > 1 or most is not None or denied
+        if not integer_fractions or (bounded and odd_part(step) > _MAX_BOUNDED):
+            return spelled
+        digits = MAX_FRACTION if most is None else min(MAX_FRACTION, len(str(most)))
+        scientific = scientific_multiples(step, tuple(sorted(denied)), places, digits)
+        if least > 1 or most is not None:
+            scientific = intersect(scientific, _magnitudes(low, low_open, high, high_open))
+        return union(spelled, scientific)
+
+    positive = magnitudes(form.low, form.low_open, form.high, form.high_open)
+    negative = magnitudes(_minus(form.high), form.high_open, _minus(form.low), form.low_open)
+    if form.contains(Fraction(0)):
+        zero = concat(ZERO, maybe(decimals.ANY_EXPONENT)) if integer_fractions else ZERO if fraction else string("0")
+        positive = union(positive, zero)
+        if negative_zero or form.low is None or form.low < 0:
+            negative = union(negative, zero)
+    return union(positive, concat(string("-"), negative))

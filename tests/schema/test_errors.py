@@ -30,7 +30,7 @@ for _ in range(600):
         ({"$ref": "http://x/y"}, UnsupportedSchemaError, "", "$ref"),
         ({"$dynamicRef": "#a"}, InvalidSchemaError, "", "$ref"),
         ({"$dynamicAnchor": "a", "$dynamicRef": "#a"}, InvalidSchemaError, "", None),
-        ({"properties": {"a": {"multipleOf": 3}}}, GrammarTooComplex, "/properties/a", None),
+        ({"properties": {"a": {"multipleOf": 10**401}}}, GrammarTooComplex, "/properties/a", None),
         ({"type": "text"}, InvalidSchemaError, "", "type"),
         ({"minLength": -1}, InvalidSchemaError, "", "minLength"),
         ({"maxItems": "3"}, InvalidSchemaError, "", "maxItems"),
