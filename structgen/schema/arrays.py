@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from structgen.errors import UnsupportedSchemaError
 from structgen.ir import NEVER as NO_NODE
-from structgen.ir import Call, Lazy, Node, Rule, Star, alt, literal, repeat, seq
+from structgen.ir import Call, Lazy, Node, Rule, Star, alt, choice, literal, repeat, seq
+from structgen.schema.distinct import MAX_VALUES, Distinct, differ_anyway, distinct
+from structgen.schema.distinct import State as Used
 from structgen.schema.forms import ArrayForm, Term
 from structgen.schema.items import Items, State
+from structgen.schema.strings import spelled
 from structgen.schema.whitespace import bracketed
 
 if TYPE_CHECKING:
@@ -19,6 +23,10 @@ if TYPE_CHECKING:
 
 def array_node(form: ArrayForm, lowering: Lowering, term: Term, depth: int) -> Node:
     """The node of a form that some array satisfies."""
+    if form.unique:
+        items = distinct_items(form, lowering, term)
+        if items is not None:
+            return _DistinctNode(items, lowering, term, depth).node()
     if form.contains:
         return _ItemsNode(form, lowering, term, depth).node()
     layout = lowering.layout
@@ -49,6 +57,67 @@ def array_node(form: ArrayForm, lowering: Lowering, term: Term, depth: int) -> N
 
     first = NO_NODE if high == 0 else seq(lowering.value(form.item(0), inner), Lazy(lambda: after(1)))
     return bracketed(layout, depth, "[", first, "]", may_be_empty=form.min == 0)
+
+
+def distinct_items(form: ArrayForm, lowering: Lowering, term: Term) -> Distinct | None:
+    """The automaton of `uniqueItems`; None where the items differ anyway. Raises `UnsupportedSchemaError`."""
+    if differ_anyway(form, lowering.satisfiable):
+        return None
+    found = distinct(form, lowering.expander, lowering.satisfiable)
+    if found is not None:
+        return found
+    atoms = [lowering.expander.schemas.atoms[literal >> 1] for literal in term]
+    named = [atom for atom in atoms if "uniqueItems" in atom.schema] or atoms
+    raise UnsupportedSchemaError(
+        f"items that must differ from each other and have more than {MAX_VALUES} values are not enforced yet",
+        pointer=named[0].pointer if named else "",
+        keyword="uniqueItems",
+        advice="drop it, set maxItems to 1, or give the items an enum",
+    )
+
+
+class _DistinctNode:
+    """An array of distinct items on its way to IR: one `Lazy` for each set of values already there."""
+
+    def __init__(self, items: Distinct, lowering: Lowering, term: Term, depth: int) -> None:
+        self.items = items
+        self.lowering = lowering
+        self.term = term
+        self.depth = depth
+        self._nodes: dict[Used, Lazy] = {}
+
+    def node(self) -> Node:
+        """The whole array."""
+        start = self.items.start
+        may_be_empty = self.items.may_end(start)
+        return bracketed(self.lowering.layout, self.depth, "[", self._more(start), "]", may_be_empty=may_be_empty)
+
+    def _more(self, state: Used) -> Node:
+        """An item that is not there yet, and what follows it."""
+        inner = self.lowering.deeper(self.depth)
+        canonical = self.lowering.options.literal_escapes == "canonical"
+        strings: list[tuple[bytes, Node]] = []
+        others: list[Node] = []
+        for index, following in self.items.moves(state):
+            value = self.items.values[index]
+            if canonical and isinstance(value, str):
+                strings.append((spelled(value), self._after(following)))
+            else:
+                others.append(seq(self.lowering.value(self.items.terms[index], inner), self._after(following)))
+        return alt(choice(strings), *others)
+
+    def _after(self, state: Used) -> Node:
+        node = self._nodes.get(state)
+        if node is None:
+            node = self._nodes[state] = Lazy(lambda: self._located(state))
+        return node
+
+    def _located(self, state: Used) -> Node:
+        with self.lowering.located(self.term):
+            layout = self.lowering.layout
+            more = seq(layout.separator(self.depth), self._more(state))
+            close = seq(layout.close(self.depth), literal("]"))
+            return alt(close, more) if self.items.may_end(state) else more
 
 
 class _ItemsNode:

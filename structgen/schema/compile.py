@@ -6,17 +6,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from structgen.automata.regular import LanguageTooComplex
-from structgen.errors import GrammarTooComplex, UnsatisfiableSchemaError
+from structgen.errors import (
+    GrammarTooComplex,
+    InvalidSchemaError,
+    UnsatisfiableSchemaError,
+    UnsupportedSchemaError,
+)
 from structgen.ir import Node, seq
 from structgen.schema.expand import Expander
 from structgen.schema.lower import Lowering
 from structgen.schema.numbers import NumberTooComplex
 from structgen.schema.options import SchemaOptions
 from structgen.schema.reach import TooManyStates
-from structgen.schema.report import SchemaReport, survey_report
+from structgen.schema.report import Problem, SchemaReport, survey_report
 from structgen.schema.satisfiable import Satisfiability
 from structgen.schema.schemas import Registry, Schemas
-from structgen.schema.survey import Problem, Survey
+from structgen.schema.survey import Problem as SurveyProblem
+from structgen.schema.survey import Survey
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +43,30 @@ def compile_to_ir(schema: Any, options: SchemaOptions | None = None, *, registry
     schemas, survey = _surveyed(schema, options, registry)
     if survey.problems:
         raise _first(survey.problems)
-    try:
-        return SchemaIR(_root_node(schemas, survey), survey_report(survey))
-    except (LanguageTooComplex, NumberTooComplex, TooManyStates) as error:
-        raise GrammarTooComplex(error.message, pointer="", advice=error.advice) from error
-    except RecursionError as error:
-        raise GrammarTooComplex("it is nested too deeply", pointer="") from error
+    return SchemaIR(_compiled(schemas, explore=survey.hard), survey_report(survey))
 
 
 def check_schema(
     schema: Any, options: SchemaOptions | None = None, *, registry: Registry | None = None
 ) -> SchemaReport:
-    """The coverage report of any schema, also of one that is refused."""
-    _, survey = _surveyed(schema, options, registry)
-    return survey_report(survey)
+    """The coverage report of any schema, also of one that is refused. Everything in it is looked at."""
+    schemas, survey = _surveyed(schema, options, registry)
+    problems: list[Problem] = list(survey.problems)
+    if not problems:
+        try:
+            _compiled(schemas, explore=True)
+        except (InvalidSchemaError, UnsupportedSchemaError, UnsatisfiableSchemaError, GrammarTooComplex) as error:
+            problems.append(error)
+    return SchemaReport(schemas, survey.visited, problems)
+
+
+def _compiled(schemas: Schemas, *, explore: bool) -> Node:
+    try:
+        return _root_node(schemas, explore=explore)
+    except (LanguageTooComplex, NumberTooComplex, TooManyStates) as error:
+        raise GrammarTooComplex(error.message, pointer="", advice=error.advice) from error
+    except RecursionError as error:
+        raise GrammarTooComplex("it is nested too deeply", pointer="") from error
 
 
 def _surveyed(schema: Any, options: SchemaOptions | None, registry: Registry | None) -> tuple[Schemas, Survey]:
@@ -60,7 +76,7 @@ def _surveyed(schema: Any, options: SchemaOptions | None, registry: Registry | N
     return schemas, survey
 
 
-def _first(problems: list[Problem]) -> Problem:
+def _first(problems: list[SurveyProblem]) -> SurveyProblem:
     first, *others = problems
     if not others:
         return first
@@ -70,14 +86,14 @@ def _first(problems: list[Problem]) -> Problem:
     return type(first)(first.reason, pointer=first.pointer, keyword=first.keyword, advice=advice)
 
 
-def _root_node(schemas: Schemas, survey: Survey) -> Node:
+def _root_node(schemas: Schemas, *, explore: bool) -> Node:
     expander = Expander(schemas)
     satisfiability = Satisfiability(expander)
     root = schemas.root_term()
     if not satisfiability.term(root):
         raise UnsatisfiableSchemaError("no JSON value satisfies it", pointer="")
     lowering = Lowering(expander, satisfiability)
-    if survey.hard:
+    if explore:
         lowering.explore(root)
     edge = lowering.layout.edge
     return seq(edge, lowering.value(root, lowering.layout.step), edge)

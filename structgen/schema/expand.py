@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import reduce
 from itertools import combinations
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from structgen.automata.regular import NOTHING as NO_STRING
 from structgen.automata.regular import Language, finite, union
@@ -85,6 +85,7 @@ class Expander:
         self.schemas = schemas
         self._steps = 0
         self.cases = Cases(self)
+        self.finite_values: dict[Term, list[Any] | None] = {}  # What `distinct.py` found.
         self._shapes: dict[Term, Shape | None] = {ANY: EVERYTHING, NEVER: NOTHING}
 
     def shape(self, term: Term) -> Shape:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from structgen.automata.regular import Language, LanguageTooComplex, union
 from structgen.errors import GrammarTooComplex
 from structgen.ir import Call, Lazy, Node, Rule, Text, alt, literal
-from structgen.schema.arrays import array_node
+from structgen.schema.arrays import array_node, distinct_items
 from structgen.schema.expand import Expander
 from structgen.schema.forms import ANY, EVERYTHING, NumberForm, Shape, Term, both
 from structgen.schema.numbers import NumberTooComplex, number_language
@@ -108,8 +108,11 @@ class Lowering:
     def check(self, shape: Shape, term: Term) -> None:
         """Build what of a shape may turn out to be too complex."""
         with self.located(term):
-            for form in shape.numbers:
-                number_language(form, self.options.integer_fractions, self.options.negative_zero)
+            for numbers in shape.numbers:
+                number_language(numbers, self.options.integer_fractions, self.options.negative_zero)
+            for form in shape.arrays:
+                if form.unique and self.satisfiability.array(form):
+                    distinct_items(form, self, term)
             for demanding in shape.objects:
                 if demanding.demands and self.satisfiability.object(demanding):
                     members = members_of(demanding, self)

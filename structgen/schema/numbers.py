@@ -39,8 +39,9 @@ from structgen.schema.multiples import (
     scientific_multiples,
 )
 
-__all__ = ["NumberTooComplex", "number_language", "some_number"]
+__all__ = ["NumberTooComplex", "multiples_between", "number_language", "some_number"]
 
+_FEW = 64  # So many multiples in an interval are spelled one by one.
 _MAX_VALUES = 20_000  # How many multiples in a row are looked at for one that is not excluded.
 _MAX_BOUNDED = 200  # Divisors (without factors 2 and 5) up to which bounded multiples are spelled scientifically too.
 
@@ -103,17 +104,26 @@ def _multiples(form: NumberForm) -> tuple[int | None, int | None]:
     return first, last
 
 
+def multiples_between(form: NumberForm, limit: int) -> list[Fraction] | None:
+    """The numbers of a form, None if there are more than `limit`."""
+    if form.multiple is None:
+        return [form.low] if form.low is not None and form.low == form.high and form.contains(form.low) else None
+    first, last = _multiples(form)
+    if first is None or last is None or last - first >= limit:
+        return None
+    values = (form.multiple * index for index in range(first, last + 1))
+    return [value for value in values if form.contains(value)]
+
+
 @lru_cache(maxsize=4096)
 def number_language(form: NumberForm, integer_fractions: bool, negative_zero: bool) -> Language:
     """The spellings of the form's numbers. Raises `NumberTooComplex`."""
     if form.values is not None:
         return union(*(_value(value, integer_fractions, negative_zero) for value in form.values))
     if form.multiple is not None and form.multiple != 1:
-        first, last = _multiples(form)
-        if first is not None and last is not None and last - first < 64:
-            values = (form.multiple * index for index in range(first, last + 1))
-            few = NumberForm(values=tuple(value for value in values if form.contains(value)))
-            return number_language(few, integer_fractions, negative_zero)
+        few = multiples_between(form, _FEW)
+        if few is not None:
+            return number_language(NumberForm(values=tuple(few)), integer_fractions, negative_zero)
     if form.multiple == 1 and not integer_fractions and not form.not_multiples:
         return _integers(*_multiples(form), negative_zero)
     if form.multiple is not None and (form.multiple != 1 or form.not_multiples):

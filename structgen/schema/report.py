@@ -8,21 +8,32 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
+from structgen.errors import (
+    GrammarTooComplex,
+    InvalidSchemaError,
+    UnsatisfiableSchemaError,
+    UnsupportedSchemaError,
+)
 from structgen.schema.formats import known_format
 from structgen.schema.schemas import ANNOTATIONS, Path, Resource, Schemas, is_bare_reference, pointer
-from structgen.schema.survey import CHECKS, Problem, Survey
+from structgen.schema.survey import CHECKS, Survey
 
 Status: TypeAlias = Literal["enforced", "annotation", "ignored", "refused"]
+Problem: TypeAlias = InvalidSchemaError | UnsupportedSchemaError | UnsatisfiableSchemaError | GrammarTooComplex
 
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """One keyword at one place. `note` says why, where that is not plain from the status."""
+    """One keyword at one place ("" for the schema as a whole).
+
+    `note` says why, where that is not plain from the status; `suggestion` what to write instead of what is refused.
+    """
 
     pointer: str
     keyword: str
     status: Status
     note: str = ""
+    suggestion: str = ""
 
 
 class SchemaReport:
@@ -31,7 +42,7 @@ class SchemaReport:
     def __init__(self, schemas: Schemas, visited: Iterable[tuple[Any, Resource, Path]], problems: Iterable[Problem]):
         self._schemas = schemas
         self._visited = visited
-        self._problems = {(problem.pointer, problem.keyword): problem.reason for problem in problems}
+        self._problems = {(problem.pointer, problem.keyword or ""): problem for problem in problems}
 
     @cached_property
     def occurrences(self) -> tuple[Occurrence, ...]:
@@ -42,6 +53,10 @@ class SchemaReport:
             if isinstance(schema, dict) and id(schema) not in seen:
                 seen.add(id(schema))
                 found.extend(self._of_schema(schema, self._schemas.enter(schema, resource, path), path))
+        told = {(item.pointer, item.keyword) for item in found}
+        for (where, keyword), problem in self._problems.items():
+            if (where, keyword) not in told:
+                found.append(Occurrence(where, keyword, "refused", problem.reason, problem.advice or ""))
         return tuple(found)
 
     @property
@@ -52,7 +67,7 @@ class SchemaReport:
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON: the counts, and the occurrences that are not simply enforced."""
         rest = [item for item in self.occurrences if item.status != "enforced"]
-        fields = ("pointer", "keyword", "status", "note")
+        fields = ("pointer", "keyword", "status", "note", "suggestion")
         return {
             "counts": self.counts,
             "not_enforced": [{field: getattr(item, field) for field in fields} for item in rest],
@@ -64,7 +79,7 @@ class SchemaReport:
         for keyword, value in schema.items():
             refused = self._problems.get((where, keyword))
             if refused is not None:
-                yield Occurrence(where, keyword, "refused", refused)
+                yield Occurrence(where, keyword, "refused", refused.reason, refused.advice or "")
             elif keyword not in CHECKS:
                 note = "" if keyword in ANNOTATIONS else "not a keyword of the specification"
                 yield Occurrence(where, keyword, "annotation", note)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from structgen.automata.regular import LanguageTooComplex
 from structgen.errors import GrammarTooComplex
+from structgen.schema.distinct import distinct
 from structgen.schema.forms import ANY, NEVER, ArrayForm, ObjectForm, Shape, StringForm, Term, both
 from structgen.schema.items import Items
 from structgen.schema.members import Members
@@ -145,9 +146,13 @@ def some_string(form: StringForm) -> bool:
 
 
 def _array(form: ArrayForm, ask: Ask, terms: Expander) -> bool:
+    if form.unique and form.min > 1:
+        items = distinct(form, terms, ask)
+        if items is not None:
+            return items.live(items.start)
     if form.contains:
-        items = Items(form, ask, terms.schemas.negate)
-        return items.live(items.start)
+        automaton = Items(form, ask, terms.schemas.negate)
+        return automaton.live(automaton.start)
     return _maybe_array(form, ask)
 
 

@@ -6,6 +6,7 @@ the caller did not supply is an error.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
@@ -137,6 +138,7 @@ class Schemas:
         self._by_identity: dict[tuple[int, int], int] = {}
         self._terms: dict[tuple[int, int], Term] = {}
         self._conjunctions: dict[Term, int] = {}
+        self._values: dict[str, dict[str, Any]] = {}
         self.dynamic = False  # Whether dynamic scopes are told apart; see `follow_dynamic`.
         default = Dialect(options.default_draft)
         self.dialect_problem: UnsupportedSchemaError | None = None
@@ -196,6 +198,12 @@ class Schemas:
         if seen:
             self.atoms[index].is_target = True
         return (2 * index,)
+
+    def only(self, value: Any) -> Term:
+        """The term of one value."""
+        key = json.dumps(value, sort_keys=True, default=str)
+        document = self._values.setdefault(key, {"enum": [value]})
+        return self.term(document, self._main, "")
 
     def atom(self, schema: dict[str, Any], resource: Resource, path: Path) -> int:
         """The number of a schema at a place, the same for the same object."""

@@ -7,7 +7,6 @@ expands nothing: what only shows when parts are combined is `compile.py`'s busin
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 
 from structgen.errors import GrammarSyntaxError, InvalidSchemaError, UnsupportedSchemaError
@@ -292,16 +291,11 @@ def items(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
 
 
 def unique_items(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
-    """Not yet, except where it says nothing."""
+    """A boolean. Whether the items can be told apart shows when they are known."""
     if not isinstance(value, bool):
         survey.invalid("it must be a boolean")
-    elif value and not _at_most_one(schema):
-        survey.refuse("items that must differ from each other are not enforced yet", "drop it, or set maxItems to 1")
-
-
-def _at_most_one(schema: dict[str, Any]) -> bool:
-    limit = schema.get("maxItems")
-    return isinstance(limit, (int, float, Decimal)) and limit <= 1
+    elif value:
+        survey.hard = True
 
 
 def dependencies(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
