@@ -8,14 +8,16 @@ terminal changes at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from lark.common import ParserConf
 from lark.exceptions import GrammarError
-from lark.grammar import NonTerminal, RuleOptions
+from lark.grammar import NonTerminal, RuleOptions, Symbol
 from lark.grammar import Rule as LarkRule
 from lark.grammar import Terminal as LarkTerminal
+from lark.parsers.grammar_analysis import LR0ItemSet
 from lark.parsers.lalr_analysis import LALR_Analyzer
 
 from structgen.errors import UnsupportedGrammarError
@@ -42,14 +44,14 @@ class Contexts:
 
 def single_context(grammar: Grammar, acceptable: Mapping[str, frozenset[str]]) -> Contexts:
     """Everywhere the same; `acceptable` says for each terminal what may be read in its place."""
-    return Contexts(_marked(grammar, lambda rule, alternative, index: START), (acceptable,))
+    return Contexts(_marked(grammar), (acceptable,))
 
 
 def lalr_contexts(grammar: Grammar, sensitive: Mapping[str, frozenset[str]]) -> Contexts:
     """The contexts of lark's LALR parser.
 
     `sensitive` names the terminals that depend on whether others (the values) are acceptable. Raises
-    `UnsupportedGrammarError` if the grammar is not LALR(1), or if one place of a rule leads to different contexts.
+    `UnsupportedGrammarError` if the grammar is not LALR(1).
     """
     rules = _bnf(grammar)
     ignored = set(grammar.ignored)
@@ -62,82 +64,108 @@ def lalr_contexts(grammar: Grammar, sensitive: Mapping[str, frozenset[str]]) -> 
             f"the grammar is not LALR(1), as Lark's contextual lexer needs: {text[:300]}",
             advice='remove the ambiguity, or choose lexer="basic" or lexer="dynamic"',
         ) from None
-    accepts = {itemset: frozenset({*itemset.lookaheads, *itemset.transitions}) for itemset in analyzer.lr0_itemsets}
-    groups = _Groups()
-    places: dict[tuple[str, int, int], object] = {}
-    views: dict[object, Mapping[str, frozenset[str]]] = {}
-    for itemset in accepts:
-        names = {symbol.name for symbol in accepts[itemset] if symbol.is_term}
-        names |= ignored
-        seen = {name: sensitive[name] & names for name in names if name in sensitive}
-        shifted = [item for item in itemset.kernel if item.index and item.rule.expansion[item.index - 1].is_term]
-        if not shifted and itemset not in analyzer.lr0_start_states.values():
-            continue
-        views[itemset] = seen
-        groups.find(itemset)
-        for item in shifted:
-            if item.rule in rules:
-                place = (*rules[item.rule], item.index - 1)
-                if place in places:
-                    groups.join(places[place], itemset)
-                places[place] = itemset
     start = analyzer.lr0_start_states[grammar.start]
+    views = {
+        itemset: _view(itemset, sensitive, ignored)
+        for itemset in analyzer.lr0_itemsets
+        if itemset is start
+        or any(item.index and item.rule.expansion[item.index - 1].is_term for item in itemset.kernel)
+    }
     classes: list[dict[str, frozenset[str]]] = []
-    numbers: dict[object, int] = {}
-    for members in sorted(groups.members(), key=lambda members: start not in members):
-        view: dict[str, frozenset[str]] = {}
-        for member in members:
-            _agree(view, views[member], grammar)
+    numbers: dict[LR0ItemSet, int] = {}
+    for itemset in sorted(views, key=lambda itemset: itemset is not start):
+        view = views[itemset]
         number = next((i for i, known in enumerate(classes) if _compatible(known, view)), len(classes))
         if number == len(classes):
             classes.append({})
         classes[number].update(view)
-        numbers.update(dict.fromkeys(members, number))
+        numbers[itemset] = number
+    by_origin: dict[str, list[LarkRule]] = {}
+    for rule in rules:
+        by_origin.setdefault(rule.origin.name, []).append(rule)
+    return Contexts(_by_state(grammar, start, by_origin, numbers), tuple(classes))
 
-    def mark(rule: str, alternative: int, index: int) -> int:
-        itemset = places.get((rule, alternative, index))
-        return START if itemset is None else numbers[itemset]
 
-    return Contexts(_marked(grammar, mark), tuple(classes))
+def _view(itemset: LR0ItemSet, sensitive: Mapping[str, frozenset[str]], ignored: set[str]) -> dict[str, frozenset[str]]:
+    """Which of the terminals that matter are acceptable in a state, for each that depends on it and is, too."""
+    names = {symbol.name for symbol in (*itemset.lookaheads, *itemset.transitions) if symbol.is_term} | ignored
+    return {name: sensitive[name] & names for name in names if name in sensitive}
 
 
 def _compatible(one: Mapping[str, frozenset[str]], other: Mapping[str, frozenset[str]]) -> bool:
     return all(one[name] == found for name, found in other.items() if name in one)
 
 
-def _agree(view: dict[str, frozenset[str]], other: Mapping[str, frozenset[str]], grammar: Grammar) -> None:
-    for name, found in other.items():
-        if view.setdefault(name, found) != found:
-            place = grammar.terminals[name].place
-            differ = ", ".join(sorted(view[name] ^ found))
-            raise UnsupportedGrammarError(
-                f"behind one and the same place of a rule, {name} competes with {differ} or does not",
-                line=place.line,
-                column=place.column,
-                advice=f"exclude {differ} from {name} by a look-ahead, so that they do not compete",
+_Place: TypeAlias = "tuple[LR0ItemSet, str]"
+
+
+def _by_state(
+    grammar: Grammar, start: LR0ItemSet, rules: Mapping[str, list[LarkRule]], numbers: Mapping[LR0ItemSet, int]
+) -> Grammar:
+    """The grammar with its terminals marked by the contexts behind them.
+
+    Where they depend on the parser's state, a rule is one for each state in which it may begin: the grammar of the
+    LR automaton's transitions, with equal ones joined.
+    """
+    bodies: dict[_Place, list[list[tuple[Symbol, object]]]] = {}
+    todo = [(start, grammar.start)]
+    while todo:
+        place = todo.pop()
+        if place in bodies:
+            continue
+        alternatives = bodies[place] = []
+        for rule in rules[place[1]]:
+            state = place[0]
+            body: list[tuple[Symbol, object]] = []
+            for symbol in rule.expansion:
+                following = state.transitions[symbol]
+                if symbol.is_term:
+                    body.append((symbol, numbers[following]))
+                else:
+                    body.append((symbol, (state, symbol.name)))
+                    todo.append((state, symbol.name))
+                state = following
+            alternatives.append(body)
+    blocks: dict[object, object] = {place: place[1] for place in bodies}
+    count = len(set(blocks.values()))
+    while True:
+        names: dict[object, int] = {}
+        following_blocks: dict[object, object] = {}
+        for place, alternatives in bodies.items():
+            row = tuple(tuple(blocks.get(behind, behind) for _, behind in body) for body in alternatives)
+            following_blocks[place] = names.setdefault((place[1], blocks[place], row), len(names))
+        blocks = following_blocks
+        if len(names) == count:
+            break
+        count = len(names)
+    called: dict[object, str] = {}
+    versions: dict[str, int] = {}
+    for place in bodies:
+        if blocks[place] not in called:
+            version = versions[place[1]] = versions.get(place[1], 0) + 1
+            called[blocks[place]] = place[1] if version == 1 else f"{place[1]}'{version}"
+    made: dict[str, Rule] = {}
+    for place, alternatives in bodies.items():
+        name = called[blocks[place]]
+        if name not in made:
+            old = grammar.rules[place[1]]
+            parts = tuple(
+                Sequence(tuple(_leaf(symbol, behind, blocks, called) for symbol, behind in body))
+                for body in alternatives
             )
+            made[name] = Rule(name, Choice(parts), old.place, old.priority)
+    unreachable = {name: rule for name, rule in grammar.rules.items() if name not in made}
+    return replace(grammar, rules={**made, **unreachable}, start=called[blocks[start, grammar.start]])
 
 
-class _Groups:
-    """Sets that are joined."""
-
-    def __init__(self) -> None:
-        self._parents: dict[object, object] = {}
-
-    def find(self, one: object) -> object:
-        self._parents.setdefault(one, one)
-        while self._parents[one] is not one:
-            one = self._parents[one]
-        return one
-
-    def join(self, one: object, other: object) -> None:
-        self._parents[self.find(one)] = self.find(other)
-
-    def members(self) -> list[list[object]]:
-        out: dict[object, list[object]] = {}
-        for one in self._parents:
-            out.setdefault(self.find(one), []).append(one)
-        return list(out.values())
+def _leaf(symbol: Symbol, behind: object, blocks: Mapping[object, object], called: Mapping[object, str]) -> Expression:
+    if not symbol.is_term:
+        return Ref(called[blocks[behind]])
+    if ":" in symbol.name:
+        kind, _, text = symbol.name.partition(":")
+        return Embedded(kind, text)
+    assert isinstance(behind, int)
+    return Marked(symbol.name, behind)  # type: ignore[return-value]
 
 
 def _bnf(grammar: Grammar) -> dict[LarkRule, tuple[str, int]]:
@@ -163,20 +191,19 @@ def _name(part: Expression) -> str:
     return f"{part.kind}:{part.text}"
 
 
-def _marked(grammar: Grammar, mark: Callable[[str, int, int], int]) -> Grammar:
-    def marked(node: Expression, rule: str, alternative: int, index: int) -> Expression:
+def _marked(grammar: Grammar) -> Grammar:
+    """The grammar with one context behind all terminals."""
+
+    def marked(node: Expression) -> Expression:
         if isinstance(node, Term):
-            return Marked(node.name, mark(rule, alternative, index))  # type: ignore[return-value]
+            return Marked(node.name, START)  # type: ignore[return-value]
         if isinstance(node, Sequence):
-            return Sequence(tuple(marked(part, rule, alternative, i) for i, part in enumerate(node.parts)))
+            return Sequence(tuple(map(marked, node.parts)))
         if isinstance(node, Choice):
-            return Choice(tuple(marked(part, rule, i, 0) for i, part in enumerate(node.parts)))
+            return Choice(tuple(map(marked, node.parts)))
         if isinstance(node, Repeat):
-            return Repeat(marked(node.body, rule, alternative, index), node.min, node.max)
+            return Repeat(marked(node.body), node.min, node.max)
         return node
 
-    rules = {
-        name: Rule(name, marked(rule.body, name, 0, 0), rule.place, rule.priority)
-        for name, rule in grammar.rules.items()
-    }
+    rules = {name: Rule(name, marked(rule.body), rule.place, rule.priority) for name, rule in grammar.rules.items()}
     return replace(grammar, rules=rules)

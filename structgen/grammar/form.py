@@ -90,12 +90,14 @@ class Lexeme:
     """The texts of a terminal that share what may follow them: no character of `unless`.
 
     `inner`: something must follow, the text of the whole grammar does not end here (a look-ahead that asks for a
-    character).
+    character). `reach`, where it is not `language` itself, is what the pattern would match but for look-ahead at its
+    beginning: that decides how far a match goes.
     """
 
     language: Language
     unless: CharSet = NONE
     inner: bool = False
+    reach: Language | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,8 @@ class Terminal:
     `lexemes` is empty for a declared terminal. `string` is what a terminal written as a string says (which other texts
     it matches, too, if it ignores case). `order` ranks terminals as the dialect's scanner does: the smallest that
     matches wins. `pattern` is the regular expression as Python's `re` takes it. `shortest`: it ends where it first can
-    (it was written with lazy quantifiers); otherwise it takes as much as it can.
+    (it was written with lazy quantifiers); otherwise it takes as much as it can. `beginnings`, where it is not just
+    any text behind a lexeme, has the texts that begin with this terminal.
     """
 
     name: str
@@ -115,6 +118,7 @@ class Terminal:
     priority: int = 0
     pattern: str | None = None
     shortest: bool = False
+    beginnings: Language | None = None
     place: Place = field(default=Place(), compare=False)
 
     @property

@@ -17,7 +17,7 @@ from lark.load_grammar import load_grammar
 from structgen.automata.regular import string
 from structgen.errors import GrammarSyntaxError
 from structgen.grammar.form import Choice, Expression, Grammar, Lexeme, Place, Ref, Rule, Sequence, Term, Terminal
-from structgen.grammar.lexemes import read_lexemes
+from structgen.grammar.lexemes import read_beginnings, read_lexemes
 
 _AT = re.compile(r"(?:at )?line (\d+),? column (\d+)", re.IGNORECASE)
 _NAMED = re.compile(r"'?([A-Za-z_][A-Za-z0-9_]*)'?\s+used but not defined|defined more than once|of ([A-Za-z_]\w*)")
@@ -78,6 +78,7 @@ def place_of(text: str, name: str) -> Place:
 def _terminal(terminal: TerminalDef, text: str) -> Terminal:
     pattern = terminal.pattern
     place = place_of(text, terminal.name)
+    beginnings = None
     written = pattern.value if isinstance(pattern, PatternStr) else None
     lexemes: tuple[Lexeme, ...]
     if isinstance(pattern, PatternStr) and not pattern.flags:
@@ -86,6 +87,8 @@ def _terminal(terminal: TerminalDef, text: str) -> Terminal:
         regexp = re.escape(pattern.value) if isinstance(pattern, PatternStr) else pattern.value
         try:
             lexemes = read_lexemes(regexp, flags="".join(sorted(pattern.flags)))
+            if any(lexeme.reach is not None or lexeme.unless for lexeme in lexemes):
+                beginnings = read_beginnings(regexp, flags="".join(sorted(pattern.flags)))
         except GrammarSyntaxError as error:
             raise GrammarSyntaxError(
                 f"terminal {terminal.user_repr()}: {error.message.partition(': ')[2] or error.message}",
@@ -108,6 +111,7 @@ def _terminal(terminal: TerminalDef, text: str) -> Terminal:
         priority=terminal.priority,
         pattern=pattern.to_regexp(),
         shortest=written is None and _lazy(pattern.value),
+        beginnings=beginnings,
         place=place,
     )
 

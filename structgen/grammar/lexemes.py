@@ -11,7 +11,17 @@ import re
 from collections.abc import Iterator
 
 from structgen.automata.charset import ANY, NONE, CharSet
-from structgen.automata.regular import ANY_STRING, EMPTY_STRING, NOTHING, Language, chars, concat, intersect, union
+from structgen.automata.regular import (
+    ANY_STRING,
+    EMPTY_STRING,
+    NOTHING,
+    Language,
+    chars,
+    concat,
+    difference,
+    intersect,
+    union,
+)
 from structgen.automata.regular_nodes import Kind
 from structgen.errors import GrammarSyntaxError
 from structgen.grammar.form import Lexeme
@@ -38,12 +48,71 @@ def read_lexemes(pattern: str, *, flags: str = "", dialect: str = "python") -> t
     if "m" in flags and re.search(r"(?<!\\)[$^](?![^\[]*\])", pattern):
         raise GrammarSyntaxError("`^` and `$` with the flag m are refused", advice="look for the newline itself")
     top = Parser(pattern, dialect, "".join(sorted(set(flags) & set("isu")))).parse()
-    found: dict[tuple[CharSet, bool], Language] = {}
+    found: dict[tuple[CharSet, bool], tuple[Language, Language]] = {}
     for before, unless, inner in _split(top):
-        language = before if isinstance(before, Language) else whole(before, EMPTY_STRING)
-        key = unless, inner
-        found[key] = union(found.get(key, NOTHING), language)
-    return tuple(Lexeme(language, *key) for key, language in found.items() if not language.is_empty())
+        language = _whole(before)
+        longer = union(*_reach(before)) if isinstance(before, Item) else language
+        known, reach = found.get((unless, inner), (NOTHING, NOTHING))
+        found[unless, inner] = union(known, language), union(reach, longer)
+    return tuple(
+        Lexeme(language, *key, reach=None if reach is language else reach)
+        for key, (language, reach) in found.items()
+        if not language.is_empty()
+    )
+
+
+def read_beginnings(pattern: str, *, flags: str = "", dialect: str = "python") -> Language:
+    """The texts that begin with a match of the pattern, look-ahead at its end included."""
+    if "x" in flags:
+        pattern = unspaced(pattern)
+    top = Parser(pattern, dialect, "".join(sorted(set(flags) & set("isu")))).parse()
+    return concat(top, ANY_STRING) if isinstance(top, Language) else whole(top, ANY_STRING)
+
+
+def _whole(piece: Piece) -> Language:
+    return piece if isinstance(piece, Language) else whole(piece, EMPTY_STRING)
+
+
+def _reach(piece: Piece) -> Iterator[Language]:
+    """What a pattern would match but for look-ahead at its beginning, and what that forbids beyond it.
+
+    `(?!if\\b)[a-z]+` before "if" matches nothing, not the "i": look-ahead at the beginning says whether there is a
+    match, the rest says where it ends.
+    """
+    if isinstance(piece, Item) and piece.form is Form.CHOICE:
+        for part in piece.parts:
+            yield from _reach(part)
+        return
+    if isinstance(piece, Item) and piece.form is Form.SEQUENCE:
+        parts = list(piece.parts)
+        forbidden: list[Item] = []
+        while parts and isinstance(parts[0], Item) and parts[0].form is Form.AHEAD and parts[0].negated:
+            forbidden.append(parts.pop(0))  # type: ignore[arg-type]
+        if len(parts) == 1 and not forbidden:
+            yield from _reach(parts[0])
+            return
+        if forbidden:
+            rest = Item(Form.SEQUENCE, tuple(parts), source=f"{piece.source}:{len(forbidden)}")
+            core = union(*_reach(rest)) if parts else EMPTY_STRING
+            yield core
+            for item in forbidden:
+                yield from _beyond(item, core)
+            return
+    yield _whole(piece)
+
+
+def _beyond(item: Item, core: Language) -> Iterator[Language]:
+    """The texts of a look-ahead that are not a match of what it stands before, but begin with one."""
+    for before, unless, _ in _split(item.parts[0]):
+        texts = difference(_whole(before), core)
+        if texts.is_empty() or intersect(texts, concat(core, ANY_STRING)).is_empty():
+            continue
+        if unless:
+            raise item.refuse(
+                "a look-ahead at the beginning of a terminal that looks beyond its end, and further, is refused",
+                "let it look at what the terminal itself may match, and at the character after it",
+            )
+        yield texts
 
 
 def _split(piece: Piece) -> Iterator[tuple[Piece, CharSet, bool]]:

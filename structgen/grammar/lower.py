@@ -16,7 +16,7 @@ from structgen.errors import GrammarSyntaxError
 from structgen.grammar.automaton import Automaton, Symbol
 from structgen.grammar.charbytes import byte_mask
 from structgen.grammar.contexts import START
-from structgen.grammar.form import Embedded, Piece, Ref
+from structgen.grammar.form import Embedded, Lexeme, Piece, Ref
 from structgen.grammar.lexing import Lexed, Scanned, no_text
 from structgen.grammar.scanner import Token, guard_of, step_both
 from structgen.ir import (
@@ -189,6 +189,11 @@ def _once(language: Language) -> Node:
     if run is not None and run[1:] == (1, None):
         language = chars(run[0])
     return text_node(language)
+
+
+def lexeme_node(lexeme: Lexeme) -> Node:
+    """A lexeme without a scanner: its texts, and a guard for what its own look-ahead excludes."""
+    return text_node(lexeme.language, byte_mask(lexeme.unless))
 
 
 def token_node(token: Token) -> Node:

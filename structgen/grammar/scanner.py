@@ -98,6 +98,9 @@ class Scanner:
                 if matched is not None and matched.end() == len(one.string):
                     yield other.name
 
+    def _beginnings(self, name: str) -> Language:
+        return self.terminals[name].beginnings or concat(self.languages[name], ANY_STRING)
+
     def _order(self, name: str) -> tuple[object, ...]:
         return self.terminals[name].order
 
@@ -140,10 +143,10 @@ class Scanner:
         higher = [other for other in higher if not set(self.hosts(other)) & {name, *others}]
         higher = [other for other in higher if self._meet(other, name)]
         strings = [self.languages[other] for other in others if name in self.hosts(other)]
-        longer = union(*(self.languages[other] for other in (*higher, *hosts[:1])))
+        longer = union(*(_reach(self.terminals[other]) for other in (*higher, *hosts[:1])))
         if not one.shortest:
-            longer = union(longer, self.languages[name])
-        beaten = union(*strings, *(concat(self.languages[other], ANY_STRING) for other in higher))
+            longer = union(longer, *(lexeme.reach or lexeme.language for lexeme in one.lexemes))
+        beaten = union(*strings, *(self._beginnings(other) for other in higher))
         out = []
         for lexeme in one.lexemes:
             language = lexeme.language
@@ -258,6 +261,10 @@ def first(language: Language) -> CharSet:
 
 def _language(one: Terminal) -> Language:
     return union(*(lexeme.language for lexeme in one.lexemes))
+
+
+def _reach(one: Terminal) -> Language:
+    return union(*(lexeme.reach or lexeme.language for lexeme in one.lexemes))
 
 
 def _check_preference(one: Terminal, language: Language) -> None:

@@ -47,6 +47,16 @@ GRAMMARS = {
         "a\n ",
         7,
     ),
+    "one place, two contexts": (
+        'start: f+\nf: t "." | "-" f | "a" N f | "(" f ")"\nt: N | "(" t ")"\nN: /[ab]+/\n%ignore " "\n',
+        ".a)( ",
+        6,
+    ),
+    "names without keywords": (
+        'start: ("if" N | N "=" N)+\nN: /(?!if(?![a-z]))[a-z]+/\n%ignore " "\n',
+        "if= ",
+        6,
+    ),
     "declared by case": ('start: ("select"i | NAME)+ ";"\nNAME: /[a-z]+/i\n%ignore " "\n', "sE; ", 5),
 }
 
@@ -87,7 +97,7 @@ def test_no_dead_ends(name: str) -> None:
 
 def _completable(recognizer: Recognizer, text: bytes, alphabet: str) -> bool:
     level = [text]
-    for _ in range(6):
+    for _ in range(9):
         if any(recognizer.accepts(one) for one in level):
             return True
         level = [
