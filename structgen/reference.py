@@ -30,6 +30,7 @@ from structgen.ir import (
     Guard,
     Lazy,
     Literal,
+    Members,
     Node,
     Repeat,
     Rule,
@@ -56,7 +57,17 @@ class _Spelling:
     partial: bytes
 
 
-Frame: TypeAlias = Node | _Counted | _Spelling
+@dataclass(frozen=True, slots=True)
+class _Behind:
+    """In a list of members: the places of the keys that are written, and whether one more must come now."""
+
+    members: Members
+    written: frozenset[int]
+    must: bool
+    past: bool = False  # An additional member is written, and the keys are in order.
+
+
+Frame: TypeAlias = Node | _Counted | _Spelling | _Behind
 Rest: TypeAlias = "tuple[Frame, Rest] | None"
 _Item: TypeAlias = "tuple[Rule | None, Rest, _Column]"
 
@@ -194,6 +205,10 @@ class Recognizer:
             yield (_Counted(frame, 0), rest)
         elif isinstance(frame, _Counted):
             yield from self._count(frame, rest)
+        elif isinstance(frame, Members):
+            yield (_Behind(frame, frozenset(), True), rest)
+        elif isinstance(frame, _Behind):
+            yield from _members(frame, rest)
         elif isinstance(frame, Text):
             yield (_Spelling(frame.language, frame.encoding, b""), rest)
         elif isinstance(frame, _Spelling) and not frame.partial and frame.language.nullable:
@@ -248,6 +263,26 @@ class Recognizer:
             if value or not values[id(node)]:
                 self._keep.append(graph[key])
                 self._productive[key] = value
+
+
+def _members(frame: _Behind, rest: Rest) -> Iterator[Rest]:
+    members, written = frame.members, frame.written
+    owed = {place for place, member in enumerate(members.keys) if member.required} - written
+    if not frame.must:
+        if not owed:
+            yield rest
+        more: Rest = (_Behind(members, written, True, frame.past), rest)
+        if any(True for _ in _members(_Behind(members, written, True, frame.past), None)):
+            yield (members.separator, more)
+        return
+    behind = max(written, default=-1) if members.ordered else -1
+    for place, member in enumerate(members.keys):
+        if place not in written and place > behind and not frame.past:
+            yield (Literal(member.key), (member.rest, (_Behind(members, written | {place}, False), rest)))
+            if members.ordered and member.required:
+                break
+    if members.additional is not None and not (members.ordered and owed):
+        yield (members.additional, (_Behind(members, written, False, members.ordered), rest))
 
 
 def _children(node: Node) -> Iterable[Node]:

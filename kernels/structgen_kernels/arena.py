@@ -61,7 +61,13 @@ GUARDED = 39  # states behind guards: CLASS the next byte may not be in, STATE; 
 GUARD_ITEMS = 40  # items behind guards, as a closure found them: CLASS, PC, ORIGIN, ARG
 GUARDED_EXITS = 41  # exits behind guards of entries: TRIE, next row or 0
 EXIT_GUARDS = 42  # scratch beside EXITS: the guard of an exit, or -1
-NUM_TABLES = 43
+OBJECTS = 43  # lists of members: see the O_ columns
+OBJECT_KEYS = 44  # their keys: see the K_ columns
+MEMBERS = 45  # which members of an object are behind: see the M_ columns; row 0 is no one's
+MEMBER_BITS = 46  # 64-bit words: the keys that may come next, in sorted order
+MEMBER_TABLE = 47  # hash table of MEMBERS
+PICKS = 48  # branches of PICK instructions: byte, next pc, and the keys below it [low, high), sorted by byte
+NUM_TABLES = 49
 QUOTING = 256  # byte class {", \\}: outside of these a code point of a JSON string is spelled as itself
 
 # ---- header -------------------------------------------------------------------------------------------------------
@@ -113,6 +119,12 @@ SET = 8  # A = next, B = the counter's new value
 TAKE = 9  # A = next; the counter goes down by one if the result is within B and C
 ZERO = 10  # A = next, if the counter is zero
 NOTE = 11  # A = next; B = a row of NOTES
+# An item inside a list of members has minus a row of MEMBERS for a counter.
+PICK = 13  # A = class, B = first row in PICKS, C = number of rows; open are the branches to keys that may come next
+MARK = 14  # A = next; B = the key that is behind now, -1: an additional one
+ENDS = 15  # A = next, if no required key is missing
+LEFT = 16  # A = next, if another member may follow
+EXTRA = 17  # A = next, if an additional key may follow
 GUARD = 12  # A = next, if the byte that follows (if any) is not in class B
 
 # A note says that an item is nearly another one, its base: every text that lives in the item lives in the base, step
@@ -135,6 +147,12 @@ ACCEPTS = 1  # flag: the text may end here
 EXITED = 2  # flag: a rule completed into the unknown caller
 UNSETTLED = 4  # flag: the states behind its guards are not known yet
 EXITED_GUARDED = 8  # flag: a rule completed into the unknown caller, behind a guard
+
+O_KEYS, O_FIRST, O_ORDERED, O_EXTRAS = 0, 1, 2, 3  # number of keys, first row in OBJECT_KEYS, two flags
+OBJECT_WIDTH = 4
+K_DECLARED, K_SORTED, K_REQUIRED = 0, 1, 2  # place of sorted key i, sorted index of the key at place i, of sorted key i
+M_OBJECT, M_POSITION, M_BITS, M_OWED, M_LEFT = 0, 1, 2, 3, 4  # owed: required keys missing; left: keys not yet behind
+MEMBER_WIDTH = 5
 
 T_FIRST, T_END, T_DEPTH = 0, 1, 2  # nodes [FIRST, END), whose depths start at DEPTH
 T_PARENT, T_EXITS, T_NUM_EXITS = 3, 4, 5
@@ -205,6 +223,12 @@ TABLES: dict[int, Table] = {
     GUARD_ITEMS: Table("guarded items", np.int32, 4),
     GUARDED_EXITS: Table("guarded exits", np.int32, 2),
     EXIT_GUARDS: Table("exit nodes", np.int32, 0),
+    OBJECTS: Table("objects", np.int32, OBJECT_WIDTH),
+    OBJECT_KEYS: Table("object keys", np.int32, 3),
+    MEMBERS: Table("sets of members", np.int32, MEMBER_WIDTH),
+    MEMBER_BITS: Table("sets of members", np.uint64, 0),
+    MEMBER_TABLE: Table("member table", np.int32, 0),
+    PICKS: Table("object keys", np.int32, 4),
 }
 
 
@@ -235,7 +259,7 @@ class Arena:
         header, stamp = self.header, self.header[STAMP]
         for table in (CLASSES, ENTRIES, ROW_OWNER):
             self.tables[table][: self.count(ROWS if table == ROW_OWNER else table)] = 0
-        for table in (STATE_TABLE, ENTRY_TABLE, TRIE_TABLE):
+        for table in (STATE_TABLE, ENTRY_TABLE, TRIE_TABLE, MEMBER_TABLE):
             self.tables[table][:] = 0
         kept = header[ADDRESS:NUM_NEEDS].copy()
         words = header[WORDS]
@@ -313,6 +337,12 @@ def u64x4(h, table):
 def i64(h, table):
     """One-dimensional int64 table."""
     return carray(_pointer(h[64 + table]), (h[128 + table],), np.int64)
+
+
+@helper("uint64[::1](int64[::1], int64)")
+def u64(h, table):
+    """One-dimensional uint64 table."""
+    return carray(_pointer(h[64 + table]), (h[128 + table],), np.uint64)
 
 
 @helper("uint8[::1](int64[::1], int64)")

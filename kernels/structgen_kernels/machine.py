@@ -22,8 +22,10 @@ from structgen_kernels.arena import (
     CLASSES,
     COUNT,
     END,
+    ENDS,
     EXITED,
     EXITED_GUARDED,
+    EXTRA,
     FULL,
     FULL_TABLE,
     GUARD,
@@ -34,11 +36,15 @@ from structgen_kernels.arena import (
     KERNEL,
     LAZY,
     LAZY_PC,
+    LEFT,
     LOOPS,
+    MARK,
     NEEDS,
     NET,
     NOTE,
     NUM_NEEDS,
+    PICK,
+    PICKS,
     REFINED,
     ROOT,
     RULES,
@@ -81,6 +87,7 @@ from structgen_kernels.arena import (
     u8,
     u64x4,
 )  # fmt: skip
+from structgen_kernels.members import may_add, may_end, may_go_on, may_pick, with_member
 from structgen_kernels.sorting import sort_kernel
 
 NESTED_GUARDS = 64  # guards behind guards without a byte between
@@ -166,7 +173,7 @@ def _birth(h, s, num_kernel):
         n = _push(h, kernel[i, 0], kernel[i, 1], kernel[i, 2], n)
         if n < 0:
             return n
-    needs, num_needs = i32(h, NEEDS), 0
+    needs, num_needs, picks = i32(h, NEEDS), 0, i32x4(h, PICKS)
     first_guarded = h[COUNT + GUARD_ITEMS]
     num_guarded = first_guarded
     w0 = w1 = w2 = w3 = np.uint64(0)
@@ -214,6 +221,39 @@ def _birth(h, s, num_kernel):
             num_guarded = _put_behind(h, first_guarded, num_guarded, b, a, origin, arg)
             if num_guarded < 0:
                 return num_guarded
+        elif op == PICK:
+            if num_active >= h[CAPACITY + ACTIVE]:
+                return full(h, ACTIVE)
+            active[num_active, 0] = pc
+            active[num_active, 1] = origin
+            active[num_active, 2] = arg
+            num_active += 1
+            for k in range(b, b + net[pc, 3]):
+                if may_pick(h, -np.int64(arg), np.int64(picks[k, 2]), np.int64(picks[k, 3])):
+                    byte = picks[k, 0]
+                    bit = np.uint64(1) << np.uint64(byte & 63)
+                    if byte < 64:
+                        w0 |= bit
+                    elif byte < 128:
+                        w1 |= bit
+                    elif byte < 192:
+                        w2 |= bit
+                    else:
+                        w3 |= bit
+        elif op == MARK:
+            m = with_member(h, -np.int64(arg), np.int64(b))
+            if m < 0:
+                return m
+            n = _push(h, a, origin, -m, n)
+        elif op == ENDS:
+            if may_end(h, -np.int64(arg)):
+                n = _push(h, a, origin, arg, n)
+        elif op == LEFT:
+            if may_go_on(h, -np.int64(arg)):
+                n = _push(h, a, origin, arg, n)
+        elif op == EXTRA:
+            if may_add(h, -np.int64(arg)):
+                n = _push(h, a, origin, arg, n)
         elif op == LAZY:
             if num_needs < h[CAPACITY + NEEDS]:
                 needs[num_needs] = pc
@@ -449,6 +489,7 @@ def _move(h, s, byte, n):
     """Add to KERNEL[:n] the items of state s after a byte, and narrow REFINED to the bytes that move the same items."""
     net, classes, switch = i32xn(h, NET, 5), u64x4(h, CLASSES), i32x2(h, SWITCH)
     active, kernel, states = i32x3(h, ACTIVE), i32x3(h, KERNEL), i32xn(h, STATES, STATE_WIDTH)
+    picks = i32x4(h, PICKS)
     word, bit = byte >> 6, np.uint64(byte & 63)
     w0, w1 = np.uint64(h[REFINED]), np.uint64(h[REFINED + 1])
     w2, w3 = np.uint64(h[REFINED + 2]), np.uint64(h[REFINED + 3])
@@ -464,19 +505,24 @@ def _move(h, s, byte, n):
                 w2 &= classes[a, 2]
                 w3 &= classes[a, 3]
             else:
-                low = net[pc, 2]
-                high = low + net[pc, 3] - 1
-                while low < high:
-                    mid = (low + high) >> 1
-                    if switch[mid, 0] < byte:
-                        low = mid + 1
-                    else:
-                        high = mid
-                target = switch[low, 1]
                 w0 &= classes[byte, 0]
                 w1 &= classes[byte, 1]
                 w2 &= classes[byte, 2]
                 w3 &= classes[byte, 3]
+                picking = net[pc, 0] == PICK
+                low = net[pc, 2]
+                high = low + net[pc, 3] - 1
+                while low < high:
+                    mid = (low + high) >> 1
+                    if (picks[mid, 0] if picking else switch[mid, 0]) < byte:
+                        low = mid + 1
+                    else:
+                        high = mid
+                target = picks[low, 1] if picking else switch[low, 1]
+                if picking and not may_pick(
+                    h, -np.int64(active[k, 2]), np.int64(picks[low, 2]), np.int64(picks[low, 3])
+                ):
+                    continue
             if n >= h[CAPACITY + KERNEL]:
                 return full(h, KERNEL)
             arg = active[k, 2]

@@ -18,12 +18,14 @@ import numpy.typing as npt
 
 from structgen.automata import text
 from structgen.errors import GrammarTooComplex
-from structgen.ir import Alt, Bytes, Call, Choice, Guard, Lazy, Literal, Node, Repeat, Rule, Seq, Star, Text
+from structgen.ir import Alt, Bytes, Call, Choice, Guard, Lazy, Literal, Members, Node, Repeat, Rule, Seq, Star, Text
 from structgen_kernels import arena as k
 from structgen_kernels.arena import Arena
+from structgen_kernels.members import no_members
 
 _WIDTH = 5
 _FAIL_PC = 0
+_LAZY_KEYS = 64  # a part of an object's trie of keys with more than these is emitted when it is reached
 _EAGER_BRANCHES = 4  # a choice with more branches emits their continuations when they are reached
 
 
@@ -44,6 +46,7 @@ class Network:
         self._net = _flat(arena.tables[k.NET])
         self._switch = _flat(arena.tables[k.SWITCH])
         self._notes = _flat(arena.tables[k.NOTES])
+        self._picks = _flat(arena.tables[k.PICKS])
         self._needs = _flat(arena.tables[k.NEEDS])
         self._buffer: list[int] = []
         self._base = 0  # pc of the first buffered instruction
@@ -63,7 +66,7 @@ class Network:
         self._header[k.COUNT + k.CLASSES] = 256
         assert self.byte_class(1 << 0x22 | 1 << 0x5C) == k.QUOTING
         self._header[k.COUNT + k.STATES] = k.FIRST_STATE
-        for table in (k.ENTRIES, k.RULES, k.GUARDED_EXITS):
+        for table in (k.ENTRIES, k.RULES, k.GUARDED_EXITS, k.MEMBERS):
             self._header[k.COUNT + table] = 1  # 0 means "none" in hash tables
         self.instruction(k.FAIL, rule=0)
         self.flush()
@@ -350,6 +353,83 @@ class Network:
         self.has_guards = True
         return self.instruction(k.GUARD, after, self.byte_class(node.mask), rule=rule)
 
+    def _members(self, node: Members, after: int, rule: int) -> int:
+        keys = sorted(range(len(node.keys)), key=lambda place: node.keys[place].key)
+        first = self._object(node, keys)
+        done = self.counter(after, 0, rule=rule)
+        tail = self.instruction(k.SPLIT, rule=rule)
+        put_off = len(keys) > _EAGER_BRANCHES
+        targets = [
+            (self.lazy if put_off and not isinstance(node.keys[place].rest, Literal) else _now)(
+                self._member, node.keys[place].rest, index, tail, rule, rule=rule
+            )
+            for index, place in enumerate(keys)
+        ]
+        ways = []
+        if keys:
+            ways.append(self._pick([node.keys[place].key for place in keys], targets, 0, len(keys), 0, rule))
+        if node.additional is not None:
+            ways.append(self.instruction(k.EXTRA, self._member(node.additional, -1, tail, rule), rule=rule))
+        start = self.split(*ways, rule=rule)
+        more = self.instruction(k.LEFT, self.emit(node.separator, start, rule), rule=rule)
+        self.patch(tail, self.instruction(k.ENDS, done, rule=rule), more)
+        return self.instruction(k.SET, start, -first, rule=rule)
+
+    def _member(self, rest: Node, index: int, tail: int, rule: int) -> int:
+        return self.emit(rest, self.instruction(k.MARK, tail, index, rule=rule), rule)
+
+    def _object(self, node: Members, keys: list[int]) -> int:
+        """Write a list of members into the tables; the row of MEMBERS where nothing is written yet."""
+        header, tables = self._header, self._arena.tables
+        row, first = int(header[k.COUNT + k.OBJECTS]), int(header[k.COUNT + k.OBJECT_KEYS])
+        for table, end in ((k.OBJECTS, row + 1), (k.OBJECT_KEYS, first + len(keys))):
+            if end > header[k.CAPACITY + table]:
+                raise ArenaFull(table)
+            header[k.COUNT + table] = end
+        tables[k.OBJECTS][row] = (len(keys), first, node.ordered, node.additional is not None)
+        if keys:
+            columns = tables[k.OBJECT_KEYS][first : first + len(keys)]
+            columns[:, k.K_DECLARED] = keys
+            columns[keys, k.K_SORTED] = np.arange(len(keys))
+            columns[:, k.K_REQUIRED] = [node.keys[place].required for place in keys]
+        found: int = no_members(header, row)
+        if found < 0:
+            raise ArenaFull(int(header[k.FULL_TABLE]))
+        return found
+
+    def _pick(self, keys: list[bytes], targets: list[int], low: int, high: int, depth: int, rule: int) -> int:
+        """The trie of the sorted keys [low, high), of which `depth` bytes are read and one more at the least is left.
+
+        Where it branches, branches to keys that are all behind are closed.
+        """
+        first, last = keys[low], keys[high - 1]
+        shared = depth
+        while high - low > 1 and first[shared] == last[shared]:
+            shared += 1
+        rows = []
+        at = low
+        while at < high:
+            byte = keys[at][shared]
+            end = at + 1
+            while end < high and keys[end][shared] == byte:
+                end += 1
+            if end == at + 1:
+                target = self.chain(keys[at][shared + 1 :], targets[at], rule)
+            elif end - at > _LAZY_KEYS:
+                target = self.lazy(self._pick, keys, targets, at, end, shared + 1, rule, rule=rule)
+            else:
+                target = self._pick(keys, targets, at, end, shared + 1, rule)
+            rows.append((byte, target, at, end))
+            at = end
+        start = int(self._header[k.COUNT + k.PICKS])
+        if start + len(rows) > self._header[k.CAPACITY + k.PICKS]:
+            raise ArenaFull(k.PICKS)
+        self._header[k.COUNT + k.PICKS] = start + len(rows)
+        self._picks[4 * start : 4 * (start + len(rows))] = array("i", [value for row in rows for value in row])
+        union = sum(1 << row[0] for row in rows)
+        pc = self.instruction(k.PICK, self.byte_class(union), start, len(rows), rule=rule)
+        return self.chain(first[depth:shared], pc, rule)
+
     def _choice(self, node: Choice, after: int, rule: int) -> int:
         branches = sorted(node.branches, key=lambda branch: branch[0])
         put_off = len(branches) > _EAGER_BRANCHES
@@ -399,6 +479,11 @@ def _cheap(node: Node) -> bool:
     return isinstance(node, (Bytes, Literal, Lazy, Call)) or (isinstance(node, Seq) and not node.parts)
 
 
+def _now(function: Callable[..., int], *args: Any, rule: int) -> int:
+    """As `Network.lazy`, at once."""
+    return function(*args)
+
+
 def _spent() -> int:
     raise AssertionError("a LAZY instruction was expanded twice")
 
@@ -417,6 +502,7 @@ _EMIT: dict[type, Callable[[Network, Any, int, int], int]] = {
     Lazy: Network._lazy,
     Text: Network._text,
     Guard: Network._guard,
+    Members: Network._members,
 }
 
 __all__ = ["ArenaFull", "Network"]

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, Union
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, Union
 from typing import Literal as OneOf
 
 if TYPE_CHECKING:
     from structgen.automata.regular import Language
 
-Node: TypeAlias = Union["Bytes", "Literal", "Seq", "Alt", "Star", "Repeat", "Choice", "Call", "Lazy", "Text", "Guard"]
+Node: TypeAlias = Union[
+    "Bytes", "Literal", "Seq", "Alt", "Star", "Repeat", "Choice", "Call", "Lazy", "Text", "Guard", "Members"
+]
 Encoding: TypeAlias = OneOf["json", "json-canonical", "utf-8"]
 
 
@@ -92,6 +94,31 @@ class Text:
 
     language: Language
     encoding: Encoding
+
+
+class Member(NamedTuple):
+    """One key of `Members`: how it is spelled, with all that tells it from a longer key (its closing quote), what
+    follows it, and whether it must be there."""
+
+    key: bytes
+    rest: Node
+    required: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Members:
+    """One or more members with a separator between them: each key at most once, those that are required all there.
+
+    `additional` is one member that is not among the keys (None: there are none), any number of times. With `ordered`
+    the keys come in the order given, additional members after them. Keys differ, and none is the beginning of another.
+    Neither what follows a key nor `additional` nor `separator` may contain a counter except inside a `Call`, and each
+    of them must match some text.
+    """
+
+    keys: tuple[Member, ...]
+    additional: Node | None
+    separator: Node
+    ordered: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from structgen.types import Limits
 from structgen.vocab import Vocabulary
 from structgen_kernels import arena as k
 from structgen_kernels import machine, store
+from structgen_kernels import members as kernel_members
 from structgen_kernels.arena import Arena
 
 WIDE_TOKENS = 512  # an entry with fewer tokens is a list of ids, 4 bytes each; with more it is a bit row
@@ -71,6 +72,12 @@ def _capacities(vocab: Vocabulary, limits: Limits) -> dict[int, int]:
         k.PARTS: 16 * states,
         k.EXITS: len(trie.nodes) + (1 << 20),
         k.EXIT_GUARDS: len(trie.nodes) + (1 << 20),
+        k.OBJECTS: states,
+        k.OBJECT_KEYS: 4 * states,
+        k.MEMBERS: 2 * states,
+        k.MEMBER_BITS: 16 * states,
+        k.MEMBER_TABLE: _power_of_two(4 * states),
+        k.PICKS: 8 * states,
         k.GUARDED: 4 * states,
         k.GUARD_ITEMS: 8 * states,
         k.GUARDED_EXITS: 4 * states,
@@ -201,6 +208,10 @@ class Engine:
         out = np.zeros(len(tokens), np.int32)
         self._run(machine.advance_each, state, tokens, out)
         return out
+
+    def with_member(self, members: int, key: int) -> int:
+        """The row of MEMBERS after one more key."""
+        return self._run(kernel_members.with_member, members, key)
 
     def goto(self, origin: int, rule: int) -> int:
         """The state after a rule that was called in `origin` is complete."""

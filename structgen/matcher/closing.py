@@ -18,6 +18,8 @@ import weakref
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+import numpy as np
+
 from structgen.automata.network import ArenaFull
 from structgen.errors import TokenizerError
 from structgen_kernels import arena as k
@@ -284,11 +286,46 @@ class Closing:
             return [((a, arg), b"")]
         if op == k.SET:
             return [((a, b), b"")]
+        if k.PICK <= op <= k.EXTRA:
+            return self._member_steps(op, a, b, c, -arg)
         if op == k.TAKE and b <= arg - 1 <= c:
             return [((a, arg - 1), b"")]
         if op == k.ZERO and arg == 0:
             return [((a, 0), b"")]
         return []
+
+    def _member_steps(self, op: int, a: int, b: int, c: int, members: int) -> list[tuple[Item, bytes | Rest]]:
+        """The same inside a list of members.
+
+        Required keys cost what they cost, in whatever order they come: the first one missing is taken where there is
+        one, which keeps the search from running over all sets of keys.
+        """
+        tables = self._tables
+        obj, _, bits, owed, left = tables[k.MEMBERS][members].tolist()
+        num_keys, first, ordered, extras = tables[k.OBJECTS][obj].tolist()
+        if op == k.MARK:
+            after = self._engine.with_member(members, b)
+            return [((a, -after), b"")]
+        may_add = bool(extras) and not (ordered and owed)
+        if (
+            (op == k.ENDS and not owed)
+            or (op == k.LEFT and (left or may_add))
+            or (op == k.EXTRA and may_add and not owed)
+        ):
+            return [((a, -members), b"")]
+        if op != k.PICK:
+            return []
+        words = tables[k.MEMBER_BITS][bits : bits + (num_keys + 63) // 64]
+        open_keys = np.flatnonzero(np.unpackbits(words.view(np.uint8), bitorder="little"))
+        required = tables[k.OBJECT_KEYS][first : first + num_keys, k.K_REQUIRED]
+        steps: list[tuple[Item, bytes | Rest]] = []
+        for byte, target, low, high in tables[k.PICKS][b : b + c].tolist():
+            here = open_keys[np.searchsorted(open_keys, low) : np.searchsorted(open_keys, high)]
+            if len(here):
+                if owed and required[here].any():
+                    return [((target, -members), bytes((byte,)))]
+                steps.append(((target, -members), bytes((byte,))))
+        return steps
 
     def _instruction(self, pc: int) -> list[int]:
         row: list[int] = self._tables[k.NET][pc].tolist()
