@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Owed: TypeAlias = tuple[int, ...]
 State: TypeAlias = tuple[int, int, Owed]
+Rest: TypeAlias = tuple[int, int, int, Owed]  # next declared key, those written after it as bits, count, demands
 Claim: TypeAlias = tuple[Term, Language | None]  # What a member has to be in addition; as a key, where that matters.
 
 _MAX_CLAIMS = 4096  # How many ways one member may meet demands.
@@ -59,11 +60,13 @@ class Members:
         self._chances = [self._chances_of(number) for number in range(len(form.demands))]
         owed = tuple(number for number, absent in enumerate(self._absent) if -1 not in absent)
         self.start: State = (0, 0, owed)
+        self._matters = self._deciding_keys()
         self.count_cap = self._count_cap()
         self._claims_by_name: dict[str, dict[int, list[Claim]]] = {}
         self._classes: list[KeyClass] | None = None
         self._capacity: float | None = None
-        self._live: dict[State, bool] = {}
+        self._live: dict[Rest, bool] = {}
+        self._required_bits = sum(1 << index for index, needed in enumerate(self.required) if needed)
 
     def _absent_indices(self) -> list[frozenset[int]]:
         """For each demand the declared keys whose absence meets it; -1 stands for one that can never be there."""
@@ -79,6 +82,21 @@ class Members:
             return None
         wanted = {name for name, _ in demand.named}
         return self._absent[number] | {index for index, name in enumerate(self.names) if name in wanted}
+
+    def _deciding_keys(self) -> int:
+        """The declared keys that a demand speaks of, as bits."""
+        if not self.form.demands:
+            return 0
+        wanted = {name for demand in self.form.demands for name, _ in demand.named}
+        classes = [part.language for demand in self.form.demands for part in demand.classes]
+        bits = 0
+        for index, name in enumerate(self.names):
+            if name in wanted or any(language.matches(name) for language in classes):
+                bits |= 1 << index
+        for absent in self._absent:
+            for index in absent - {-1}:
+                bits |= 1 << index
+        return bits
 
     def _count_cap(self) -> int:
         form = self.form
@@ -129,47 +147,87 @@ class Members:
 
     def live(self, state: State) -> bool:
         """Whether some object goes on from here to its end."""
-        if not self._fits(state):
-            return False
-        if not state[2]:
-            return True
-        known = self._live.get(state)
-        if known is None:
-            known = can_end(state, self._successors, self.may_end, self._live)
-        return known
-
-    def _successors(self, state: State) -> Iterator[State]:
-        for move in chain(self._named_moves(state, None), self._open_moves(state)):
-            self.terms.spend(1)
-            if self._fits(move.state):
-                yield move.state
-
-    def _fits(self, state: State) -> bool:
-        """Whether the counts and what is required still leave a way."""
         position, count, owed = state
+        index, written = (0, position) if self.any_order else (position, 0)
+        if not self._fits(index, written, count):
+            return False
+        if not owed:
+            return True
         if any(self._hopeless(number, position) for number in owed):
             return False
+        return self._can_end(self._canonical(index, written, count, owed))
+
+    def _can_end(self, rest: Rest) -> bool:
+        """Whether what is left to decide can be decided so that the object ends.
+
+        The order in which keys come does not matter for that, so they are looked at in declared order, each once:
+        written or left out. In any order this is what keeps the search from running over all sets of keys.
+        """
+        known = self._live.get(rest)
+        if known is None:
+            known = can_end(rest, self._successors, self._ends, self._live)
+        return known
+
+    def _canonical(self, index: int, written: int, count: int, owed: Owed) -> Rest:
+        """A state of the search, with what no longer matters left out: keys behind it, keys that meet no demand."""
+        names = len(self.names)
+        while index < names and (written >> index & 1 or not (self.count_cap or self._matters >> index & 1)):
+            index += 1
+        return index, written >> index & (-1 if self.count_cap else self._matters >> index), count, owed
+
+    def _successors(self, rest: Rest) -> Iterator[Rest]:
+        index, later, count, owed = rest
+        self.terms.spend(1)
+        written = later << index
+        if index == len(self.names):
+            for move in self._open_moves((index if not self.any_order else written, count, owed)):
+                yield index, 0, move.state[1], move.state[2]
+            return
+        if self.form.max is None or count < self.form.max:
+            following = min(count + 1, self.count_cap)
+            name, behind = self.names[index], index + 1
+            term = self.form.named[name]
+            due = {number for number in owed if self._too_late(number, behind, written)}
+            for _, _, unmet in self._claimed(term, owed, self._named_claims(name, term), due):
+                if self._fits(behind, written, following):
+                    yield self._canonical(behind, written, following, unmet)
+        if not self.required[index]:
+            left = tuple(number for number in owed if index not in self._absent[number])
+            late = any(self._too_late(number, index + 1, written) for number in left)
+            if not late and self._fits(index + 1, written, count):
+                yield self._canonical(index + 1, written, count, left)
+
+    def _ends(self, rest: Rest) -> bool:
+        index, _, count, owed = rest
+        if index < len(self.names) or count < min(self.form.min, self.count_cap):
+            return False
+        return all(self._counts_meet(number, count) for number in owed)
+
+    def _fits(self, index: int, written: int, count: int) -> bool:
+        """Whether the counts leave a way, given the declared keys behind `index` and those written ahead of it."""
         if not self.count_cap:
             return True
-        if self.form.max is not None and count + self._required_left(position) > self.form.max:
+        ahead = (1 << len(self.names)) - (1 << index) & ~written
+        if self.form.max is not None and count + (self._required_bits & ahead).bit_count() > self.form.max:
             return False
-        missing = self.form.min - count - self._names_left(position)
+        missing = self.form.min - count - ahead.bit_count()
         return missing <= 0 or missing <= self.capacity
+
+    def _too_late(self, number: int, index: int, written: int) -> bool:
+        """Whether no key from `index` on that is not yet written can meet the demand."""
+        chances = self._chances[number]
+        return chances is not None and not any(at >= index and not written >> at & 1 for at in chances)
 
     def _hopeless(self, number: int, position: int) -> bool:
         """Whether nothing that may still come can meet the demand."""
-        chances = self._chances[number]
-        if chances is None:
-            return False
-        if self.any_order:
-            return not any(not position >> index & 1 for index in chances)
-        return not any(index >= position for index in chances)
+        return self._too_late(number, 0, position) if self.any_order else self._too_late(number, position, 0)
+
+    def _counts_meet(self, number: int, count: int) -> bool:
+        demand = self.form.demands[number]
+        return (demand.below is not None and count < demand.below) or (demand.above is not None and count > demand.above)
 
     def _met_at_end(self, number: int, position: int, count: int) -> bool:
-        demand = self.form.demands[number]
-        if demand.below is not None and count < demand.below:
-            return True
-        if demand.above is not None and count > demand.above:
+        if self._counts_meet(number, count):
             return True
         absent = self._absent[number]
         return any(not position >> index & 1 if self.any_order else index >= position for index in absent)
@@ -276,9 +334,4 @@ class Members:
                 yield value, languages, tuple(number for number in owed if number not in met)
 
     def _required_left(self, position: int) -> int:
-        if not self.any_order:
-            return self.required_from[position]
-        return sum(needed for index, needed in enumerate(self.required) if not position >> index & 1)
-
-    def _names_left(self, position: int) -> int:
-        return len(self.names) - (bin(position).count("1") if self.any_order else position)
+        return (self._required_bits & ~position).bit_count() if self.any_order else self.required_from[position]

@@ -2,6 +2,10 @@
 
 Each state is one `Lazy` node, so only what a text reaches is built; a state from which no object can be completed is
 never entered, and a state that returns to itself is a loop.
+
+In any order a state is the set of declared keys that are behind, so a text of n members meets n states, and what a
+state costs is what counts. Members (key, colon, value) and the comma are therefore rules, the same in every state: a
+state is a list of calls, and the store's entries for what is inside a member serve all of them.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from structgen.automata.regular import Language, string
 from structgen.ir import NEVER as NO_NODE
-from structgen.ir import Call, Lazy, Node, Rule, Star, Text, alt, choice, literal, repeat, seq
+from structgen.ir import Alt, Call, Lazy, Node, Rule, Seq, Star, Text, alt, choice, literal, repeat, seq
 from structgen.schema.forms import ObjectForm, Term
 from structgen.schema.members import Members, Move, State
 from structgen.schema.strings import spelled, string_rule
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from structgen.schema.lower import Lowering
 
 _BLOCK = 64  # Declared keys that are offered together; the later ones are reached through shared nodes.
+_MANY = 1_000  # Declared keys beyond which a state for each set of them costs too much.
 
 
 class ObjectNode:
@@ -33,6 +38,8 @@ class ObjectNode:
         self.layout = lowering.layout
         self.term = term
         self.depth = depth
+        self.close = seq(self.layout.close(depth), literal("}"))
+        self.separator = self.layout.separator(depth)
         self._nodes: dict[tuple[str, State], Lazy] = {}
 
     def node(self) -> Node:
@@ -49,11 +56,11 @@ class ObjectNode:
         """What follows `{` or a comma: a key, its value, and the rest of the object."""
         return self._lazily("keys", state, self._build_keys)
 
-    def _after(self, state: State) -> Node:
+    def _after(self, state: State) -> Lazy:
         """What follows a member: a comma and more, or the end."""
         return self._lazily("after", state, self._build_after)
 
-    def _lazily(self, kind: str, state: State, build: Callable[[State], Node]) -> Node:
+    def _lazily(self, kind: str, state: State, build: Callable[[State], Node]) -> Lazy:
         node = self._nodes.get((kind, state))
         if node is None:
             node = self._nodes[kind, state] = Lazy(lambda: self._located(build, state))
@@ -64,46 +71,10 @@ class ObjectNode:
             return build(state)
 
     def _build_keys(self, state: State) -> Node:
-        members = self.members
-        position = state[0]
-        block = (position // _BLOCK + 1) * _BLOCK
-        split = not members.any_order and block < len(members.names)
-        named = list(members.named_moves(state, block if split else None))
-        parts = [self._named([(move, seq(self._value(move), self._after(move.state))) for move in named])]
-        if split and members.required_from[position] == members.required_from[block]:
-            parts.append(self._keys(members.skip_to(state, block)))
-        else:
-            parts.extend(seq(self._member(move), self._after(move.state)) for move in members.open_moves(state))
-        return alt(*parts)
+        raise NotImplementedError
 
     def _build_after(self, state: State) -> Node:
-        members = self.members
-        position, count, owed = state
-        close = seq(self.layout.close(self.depth), literal("}"))
-        separator = self.layout.separator(self.depth)
-        if not members.any_order and position == len(members.names) and not owed:
-            form = members.form
-            moves = list(members.open_moves(state))
-            if not moves:
-                return close
-
-            def member() -> Node:
-                return seq(separator, alt(*(self._member(move) for move in moves)))
-
-            low = max(0, form.min - count) if members.count_cap else 0
-            high = None if form.max is None else form.max - count
-            plain = (low, high) in ((0, None), (1, None), (0, 1), (1, 1))
-            return seq(repeat(member() if plain else Call(Rule("members", member)), low, high), close)
-        loops = [move for move in members.open_moves(state) if move.state == state]
-        parts = []
-        if members.may_end(state):
-            parts.append(close)
-        if any(move.state != state for move in chain(members.named_moves(state), members.open_moves(state))):
-            parts.append(seq(separator, self._keys(state)))
-        rest = alt(*parts)
-        if not loops:
-            return rest
-        return seq(Star(seq(separator, alt(*(self._member(move) for move in loops)))), rest)
+        raise NotImplementedError
 
     def _named(self, branches: list[tuple[Move, Node]]) -> Node:
         """Declared keys with what follows their colon."""
@@ -128,12 +99,92 @@ class ObjectNode:
         return self.lowering.value(move.term, self.lowering.deeper(self.depth))
 
 
+class AnyOrderNode(ObjectNode):
+    """Declared and additional keys as they come."""
+
+    def __init__(self, form: ObjectForm, lowering: Lowering, term: Term, depth: int) -> None:
+        super().__init__(form, lowering, term, depth)
+        self._calls: dict[tuple[str | Language, Term], Call] = {}
+        comma = self.separator
+        self._comma = Call(Rule("comma", lambda: comma, key=("json-comma", comma)))
+
+    def _build_keys(self, state: State) -> Node:
+        members = self.members
+        moves = chain(members.named_moves(state), members.open_moves(state))
+        return Alt(tuple(Seq((self._call(move), self._after(move.state))) for move in moves))
+
+    def _build_after(self, state: State) -> Node:
+        keys = self._build_keys(state)
+        more = Seq((self._comma, keys)) if keys != NO_NODE else NO_NODE
+        return alt(self.close, more) if self.members.may_end(state) else more
+
+    def _call(self, move: Move) -> Call:
+        """A member as a rule."""
+        key = (move.key, move.term)
+        call = self._calls.get(key)
+        if call is None:
+            if isinstance(move.key, str):
+                rule = Rule(move.key, lambda: self._named([(move, self._value(move))]))
+            else:
+                rule = Rule("member", lambda: self._member(move))
+            call = self._calls[key] = Call(rule)
+        return call
+
+
+class DeclaredOrderNode(ObjectNode):
+    """Declared keys in the order of the schema, then additional ones."""
+
+    def _build_keys(self, state: State) -> Node:
+        members = self.members
+        position = state[0]
+        block = (position // _BLOCK + 1) * _BLOCK
+        split = block < len(members.names)
+        named = list(members.named_moves(state, block if split else None))
+        parts = [self._named([(move, seq(self._value(move), self._after(move.state))) for move in named])]
+        if split and members.required_from[position] == members.required_from[block]:
+            parts.append(self._keys(members.skip_to(state, block)))
+        else:
+            parts.extend(seq(self._member(move), self._after(move.state)) for move in members.open_moves(state))
+        return alt(*parts)
+
+    def _build_after(self, state: State) -> Node:
+        members = self.members
+        position, count, owed = state
+        if position == len(members.names) and not owed:
+            form = members.form
+            moves = list(members.open_moves(state))
+            if not moves:
+                return self.close
+
+            def member() -> Node:
+                return seq(self.separator, alt(*(self._member(move) for move in moves)))
+
+            low = max(0, form.min - count) if members.count_cap else 0
+            high = None if form.max is None else form.max - count
+            plain = (low, high) in ((0, None), (1, None), (0, 1), (1, 1))
+            return seq(repeat(member() if plain else Call(Rule("members", member)), low, high), self.close)
+        loops = [move for move in members.open_moves(state) if move.state == state]
+        parts = []
+        if members.may_end(state):
+            parts.append(self.close)
+        if any(move.state != state for move in chain(members.named_moves(state), members.open_moves(state))):
+            parts.append(seq(self.separator, self._keys(state)))
+        rest = alt(*parts)
+        if not loops:
+            return rest
+        return seq(Star(seq(self.separator, alt(*(self._member(move) for move in loops)))), rest)
+
+
 def object_node(form: ObjectForm, lowering: Lowering, term: Term, depth: int) -> Node:
     """The node of a form that some object satisfies."""
-    return ObjectNode(form, lowering, term, depth).node()
+    order = AnyOrderNode if _any_order(form, lowering) else DeclaredOrderNode
+    return order(form, lowering, term, depth).node()
 
 
 def members_of(form: ObjectForm, lowering: Lowering) -> Members:
     """The automaton of a form, in the order that the options ask for."""
-    any_order = lowering.options.property_order == "any"
-    return Members(form, lowering.satisfiable, lowering.expander, any_order=any_order)
+    return Members(form, lowering.satisfiable, lowering.expander, any_order=_any_order(form, lowering))
+
+
+def _any_order(form: ObjectForm, lowering: Lowering) -> bool:
+    return lowering.options.property_order == "any" and len(form.named) <= _MANY

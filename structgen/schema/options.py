@@ -30,7 +30,9 @@ class SchemaOptions:
     whitespace: "bounded" (a space, or a line break and up to `max_indent` spaces or tabs; where: `whitespace.py`),
         "compact" (none), "any" (what RFC 8259 allows, without limit), "fixed" (exactly as `json.dumps` with `indent`
         and `separators`).
-    property_order: "declared" (declared keys in the order of the schema, additional ones after them) or "any".
+    property_order: "any" (keys in any order, as the standard has it) or "declared" (declared keys in the order of the
+        schema, additional ones after them, which leaves a model less to decide). Objects with more than 1,000 declared
+        keys keep the declared order in either case.
     string_escapes: "any" (each legal escape of each allowed character) or "canonical" (as `json.dumps` writes it).
     literal_escapes: the same for declared keys and for strings of `enum` and `const`.
     integer_fractions: whether integers may also be spelled `1.0` and `1e3`.
@@ -45,7 +47,7 @@ class SchemaOptions:
     max_indent: int = 32
     indent: int | None = None
     separators: tuple[str, str] = (", ", ": ")
-    property_order: PropertyOrder = "declared"
+    property_order: PropertyOrder = "any"
     string_escapes: Escapes = "any"
     literal_escapes: Escapes = "canonical"
     integer_fractions: bool = False
@@ -79,7 +81,6 @@ class SchemaOptions:
         """The profile without departures: any whitespace, any escapes, `1.0` is an integer, `-0` is zero."""
         return cls(
             whitespace="any",
-            property_order="any",
             literal_escapes="any",
             integer_fractions=True,
             negative_zero=True,

@@ -115,7 +115,8 @@ def test_no_token_is_left_when_the_budget_is_too_small() -> None:
 
 
 def test_forced_bytes() -> None:
-    matcher = structgen.compile_schema(OBJECT, VOCAB, options=structgen.SchemaOptions(whitespace="compact")).matcher()
+    options = structgen.SchemaOptions(whitespace="compact", property_order="declared")
+    matcher = structgen.compile_schema(OBJECT, VOCAB, options=options).matcher()
     assert matcher.forced_bytes() == b'{"kind":"a","n":'
     assert matcher.forced_bytes(limit=4) == b'{"ki'
     assert matcher.accept_bytes(b'{"kind":"a","n":12')

@@ -96,8 +96,14 @@ ARRAYS: list[Case] = [
 OBJECTS: list[Case] = [
     (
         {"properties": {"a": {"type": "null"}, "b": {"type": "null"}}, "required": ["b"], "type": "object"},
-        ['{"b":null}', '{"a":null,"b":null}', '{"b":null,"c":1}', '{\n    "a": null,\n    "b": null\n}'],
-        ["{}", '{"a":null}', '{"b":null,"a":null}', '{"b":1}', '{"b":null,"b":null}'],
+        [
+            '{"b":null}',
+            '{"a":null,"b":null}',
+            '{"b":null,"a":null}',
+            '{"c":1,"b":null}',
+            '{\n    "a": null,\n    "b": null\n}',
+        ],
+        ["{}", '{"a":null}', '{"b":1}', '{"b":null,"b":null}'],
     ),
     ({"type": "object", "required": ["x"]}, ['{"x":1}', '{"x":1,"y":2}'], ["{}", '{"y":1}']),
     ({"type": "object", "properties": {"a": True}, "additionalProperties": False}, ["{}", '{"a":1}'], ['{"b":1}']),
