@@ -175,6 +175,8 @@ class Matcher:
         closing, state = closing_of(self._engine), self._state
         if closing.worst_after.get(state, math.inf) + 2 <= budget:
             return True
+        if closing.tokens(state, MANY_TOKENS):
+            closing.follow(state)
         allowed = np.flatnonzero(np.unpackbits(row.view(np.uint8), bitorder="little")).astype(np.int32)
         is_end = np.isin(allowed, np.fromiter(self._eos, np.int32, len(self._eos)))
         text = allowed[~is_end]

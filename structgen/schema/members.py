@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, product
+from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -224,7 +224,9 @@ class Members:
 
     def _counts_meet(self, number: int, count: int) -> bool:
         demand = self.form.demands[number]
-        return (demand.below is not None and count < demand.below) or (demand.above is not None and count > demand.above)
+        return (demand.below is not None and count < demand.below) or (
+            demand.above is not None and count > demand.above
+        )
 
     def _met_at_end(self, number: int, position: int, count: int) -> bool:
         if self._counts_meet(number, count):
