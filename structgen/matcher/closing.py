@@ -71,7 +71,7 @@ class Closing:
         self._tables = engine.arena.tables
         self._items: dict[Item, Rest | None] = {}
         self._states: dict[int, Rest | None] = {}
-        self._plans: dict[int, list[int] | None] = {}  # the tokens of a completion
+        self._num_tokens: dict[int, int | None] = {}
         self._guarded: dict[int, bytes | None] = {}
         self._bytes: dict[int, bytes] = {}
         self._open: set[Item] = set()
@@ -94,26 +94,11 @@ class Closing:
             rest = self._state(state)
             if rest is None or rest.cost > limit * self._engine.vocab.max_token_bytes:
                 return None
-            if state not in self._plans:
+            if state not in self._num_tokens:
                 text = self._within_guards(state, rest)
-                self._plans[state] = None if text is None else self._spelled(text)
-            plan = self._plans[state]
-        return len(plan) if plan is not None and len(plan) <= limit else None
-
-    def follow(self, state: int) -> None:
-        """Let the state after the first token of a completion have the rest of it as its own, if that is shorter.
-
-        Of several shortest texts (the members of an object in any order) each state finds its own, and they differ in
-        how many tokens they take: without this a budget that was enough for the one would be too small for the next.
-        """
-        with self._lock:
-            plan = self._plans.get(state)
-            if plan:
-                after, rest = self._engine.advance(state, plan[0]), plan[1:]
-                self.tokens(after, len(rest))
-                known = self._plans.get(after)
-                if known is None or len(known) > len(rest):
-                    self._plans[after] = rest
+                self._num_tokens[state] = None if text is None else self._spelled(text)
+            needed = self._num_tokens[state]
+        return needed if needed is not None and needed <= limit else None
 
     def _within_guards(self, state: int, rest: Rest) -> bytes | None:
         """A shortest completion that no guard forbids, given a shortest one without guards.
@@ -153,11 +138,10 @@ class Closing:
         self._guarded[state] = found
         return found
 
-    def _spelled(self, text: bytes) -> list[int] | None:
+    def _spelled(self, text: bytes) -> int | None:
         """Tokens of a text; None where the vocabulary (one without single bytes) cannot spell it."""
         try:
-            tokens: list[int] = self._engine.vocab.encode(text)  # the proxy hides the type
-            return tokens
+            return len(self._engine.vocab.encode(text))
         except TokenizerError:
             return None
 

@@ -16,6 +16,7 @@ from structgen.automata.network import ArenaFull
 from structgen.errors import MatcherError
 from structgen.masks.engine import Engine
 from structgen.matcher.closing import closing_of
+from structgen.matcher.plans import plans_of
 
 if TYPE_CHECKING:
     from structgen.compiler import CompiledGrammar
@@ -160,7 +161,7 @@ class Matcher:
 
         An upper bound: the canonical tokenisation of a shortest completion.
         """
-        needed = self._try(lambda: closing_of(self._engine).tokens(self._state, limit - 1))
+        needed = self._try(lambda: plans_of(self._engine).tokens(self._state, limit - 1))
         return None if needed is None else needed + 1
 
     def fill_closing_bitmask(self, bitmask: Any, index: int, budget: int) -> bool:
@@ -172,17 +173,17 @@ class Matcher:
         return self._try(lambda: self._narrow(self._rows[index], budget))
 
     def _narrow(self, row: Any, budget: int) -> bool:
-        closing, state = closing_of(self._engine), self._state
-        if closing.worst_after.get(state, math.inf) + 2 <= budget:
+        plans, state = plans_of(self._engine), self._state
+        if plans.worst_after.get(state, math.inf) + 2 <= budget:
             return True
-        if closing.tokens(state, MANY_TOKENS):
-            closing.follow(state)
+        if plans.tokens(state, MANY_TOKENS):
+            plans.follow(state)
         allowed = np.flatnonzero(np.unpackbits(row.view(np.uint8), bitorder="little")).astype(np.int32)
         is_end = np.isin(allowed, np.fromiter(self._eos, np.int32, len(self._eos)))
         text = allowed[~is_end]
         states, which = np.unique(self._engine.advance_each(state, text), return_inverse=True)
-        needed = np.array([closing.tokens(after, MANY_TOKENS) for after in states.tolist()], float)  # None is nan
-        closing.worst_after[state] = float(np.where(np.isnan(needed), math.inf, needed).max(initial=0.0))
+        needed = np.array([plans.tokens(after, MANY_TOKENS) for after in states.tolist()], float)  # None is nan
+        plans.worst_after[state] = float(np.where(np.isnan(needed), math.inf, needed).max(initial=0.0))
         kept = np.concatenate([allowed[is_end] if budget >= 1 else allowed[:0], text[(needed + 2 <= budget)[which]]])
         row[:] = 0
         np.bitwise_or.at(row, kept >> 5, np.uint32(1) << (kept & 31).astype(np.uint32))
