@@ -30,6 +30,10 @@ class BudgetExceeded(StructgenError):
     """A time or memory limit of `structgen.types.Limits` was reached; nothing was opened."""
 
 
+class SpeculationError(StructgenError):
+    """A model, cache or drafter with which drafts cannot be verified exactly."""
+
+
 class CompileError(StructgenError):
     """A schema or grammar was not compiled."""
 

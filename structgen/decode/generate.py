@@ -39,6 +39,7 @@ def generate(
     return_result: bool = False,
     chat: bool = False,
     options: SchemaOptions | None = None,
+    speculate: Any = None,
 ) -> Any:
     """The value that the model gives for the prompt, certain to satisfy the schema or to match the regex.
 
@@ -57,6 +58,11 @@ def generate(
     `stream=True` gives an iterator of growing values, the last one being the finished value: an unfinished one is plain
     JSON data (None while there is nothing), also for types. For a batch it yields lists. `return_result=True` gives
     `Result`s in place of values.
+
+    `speculate` gives the same text in fewer passes of the model: "auto", a drafter, or a
+    `structgen.decode.speculation.Plan` (see docs/speculation.md). Greedy text is the same token for token, up to ties
+    that rounding decides; so are samples of the same seed, except with drafters that draw, where they are distributed
+    the same.
 
     >>> generate("The capital of France.", schema={"enum": ["Paris", "Rome"]})  # doctest: +SKIP
     'Paris'
@@ -82,9 +88,10 @@ def generate(
         prompt_ids = loaded.encode_prompt(text, chat=chat)
         budget = _budget(loaded, prompt_ids, max_new_tokens)
         rows.append(Row(prompt_ids, goal, compiled, budget, sampling.generator(i), compile_s))
+    steps = _steps(loaded, rows, sampling, speculate)
     if stream:
-        return _stream(loaded, rows, sampling, is_batch=is_batch, return_result=return_result)
-    for _ in run(loaded, rows, sampling) if rows else ():
+        return _stream(steps, rows, is_batch=is_batch, return_result=return_result)
+    for _ in steps:
         pass
     return _finished(rows, is_batch=is_batch, return_result=return_result)
 
@@ -146,12 +153,21 @@ def _finished(rows: list[Row], *, is_batch: bool, return_result: bool) -> Any:
     return values if is_batch else values[0]
 
 
-def _stream(
-    model: LoadedModel, rows: list[Row], sampling: Sampling, *, is_batch: bool, return_result: bool
-) -> Iterator[Any]:
+def _steps(model: LoadedModel, rows: list[Row], sampling: Sampling, speculate: Any) -> Iterator[None]:
+    """The decoding loop over these rows, not yet begun."""
+    if not rows:
+        return iter(())
+    if speculate is None:
+        return run(model, rows, sampling)
+    from structgen.decode.speculation.entry import plan_of, run_rows
+
+    return run_rows(model, rows, sampling, plan_of(speculate))
+
+
+def _stream(steps: Iterator[None], rows: list[Row], *, is_batch: bool, return_result: bool) -> Iterator[Any]:
     """Growing values whenever one has grown, then the finished ones."""
     shown: list[Any] | None = None
-    for _ in run(model, rows, sampling) if rows else ():
+    for _ in steps:
         values = [_growing(row) for row in rows]
         if values == shown and not return_result:
             continue

@@ -44,20 +44,28 @@ def run(model: LoadedModel, rows: list[Row], sampling: Sampling) -> Iterator[Non
 
 def _choose_all(rows: list[Row], logits: Any, bitmask: Any, sampling: Sampling) -> None:
     """One token for each row out of logits [rows, V]."""
-    raw_normaliser = torch.logsumexp(logits, -1)
     masked = logits.clone()
     apply_bitmask(masked, bitmask)
     for i, row in enumerate(rows):
-        token, logprob = choose(masked[i], sampling, row.generator)
-        if not row.accept(token):
-            row.fill_closing_mask(bitmask, i)
-            closing = logits[i : i + 1].clone()
-            apply_bitmask(closing, bitmask[i : i + 1])
-            token, logprob = choose(closing[0], sampling, row.generator)
-            accepted = row.accept(token)
-            assert accepted, "the closing mask allowed a token after which no ending fits"
-        row.logprobs.append(logprob)
-        row.raw_logprobs.append(float(logits[i, token] - raw_normaliser[i]))
+        take(row, choose(masked[i], sampling, row.generator), logits[i], bitmask[i : i + 1], sampling)
+
+
+def take(row: Row, chosen: tuple[int, float], logits: Any, bitmask: Any, sampling: Sampling) -> int:
+    """Appends a token that was chosen under the mask in bitmask [1, words]; where no ending fits after it, another.
+
+    `chosen` is the token and its log-probability, `logits` float [V] what the model said. Returns the token appended.
+    """
+    token, logprob = chosen
+    if not row.accept(token):
+        row.fill_closing_mask(bitmask, 0)
+        closing = logits[None].clone()
+        apply_bitmask(closing, bitmask)
+        token, logprob = choose(closing[0], sampling, row.generator)
+        accepted = row.accept(token)
+        assert accepted, "the closing mask allowed a token after which no ending fits"
+    row.logprobs.append(logprob)
+    row.raw_logprobs.append(float(logits[token] - torch.logsumexp(logits, -1)))
+    return token
 
 
 class _Forward:

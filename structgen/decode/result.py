@@ -24,6 +24,10 @@ class Stats:
     """Median time per mask, the narrowing for the budget included."""
     max_mask_us: float
     """The first mask of a process, mostly: it waits for the kernels to load."""
+    num_draft_tokens: int = 0
+    """With `speculate`: tokens that drafters proposed and the model was asked about."""
+    num_accepted_tokens: int = 0
+    """With `speculate`: those of them that are in the text."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,6 +46,8 @@ class Row:
     finish: Finish | None = None
     num_forward_passes: int = 0
     num_closing_masks: int = 0
+    num_draft_tokens: int = 0
+    num_accepted_tokens: int = 0
     forward_s: float = 0.0
 
     def __post_init__(self) -> None:
@@ -57,6 +59,11 @@ class Row:
         self._mask_s: list[float] = []
         self._closing: int | None = self._matcher.closing_tokens(self.remaining + 1)
         self._way_out: list[int] = []
+
+    @property
+    def matcher(self) -> Matcher:
+        """Where the text stands in its grammar. Not to be moved."""
+        return self._matcher
 
     @property
     def remaining(self) -> int:
@@ -147,6 +154,8 @@ class Row:
                 num_tokens=len(self.token_ids),
                 num_forward_passes=self.num_forward_passes,
                 num_closing_masks=self.num_closing_masks,
+                num_draft_tokens=self.num_draft_tokens,
+                num_accepted_tokens=self.num_accepted_tokens,
                 compile_s=self.compile_s,
                 forward_s=self.forward_s,
                 total_s=self.compile_s + ended - self._started,

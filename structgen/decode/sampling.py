@@ -49,13 +49,19 @@ def choose(logits: Any, sampling: Sampling, generator: Any) -> tuple[int, float]
     The log-probability is that of the distribution drawn from: masked, tempered, cut to top-k and top-p. For greedy
     decoding, where that would always be 0, it is the masked distribution's at temperature 1.
     """
-    if not bool(torch.isfinite(logits.max())):
-        raise MatcherError(
-            "the model gave no finite logit to any allowed token", advice="look for NaN in the model, or try float32"
-        )
     if sampling.temperature == 0.0:
+        _check_finite(logits)
         token = int(torch.argmax(logits))
         return token, float(logits[token] - torch.logsumexp(logits, -1))
+    logp, kept = distribution(logits, sampling)
+    # Drawn on the CPU: the same seed then gives the same text on every device.
+    drawn = int(torch.multinomial(logp.exp().cpu(), 1, generator=generator))
+    return int(kept[drawn]), float(logp[drawn])
+
+
+def distribution(logits: Any, sampling: Sampling) -> tuple[Any, Any]:
+    """What a masked row (float [V]) is drawn from at a temperature > 0: log-probabilities [n], and their tokens [n]."""
+    _check_finite(logits)
     logp = torch.log_softmax(logits / sampling.temperature, -1)
     kept = torch.arange(logp.shape[-1], device=logp.device)
     if sampling.top_k is not None and sampling.top_k < logp.shape[-1]:
@@ -65,7 +71,11 @@ def choose(logits: Any, sampling: Sampling, generator: Any) -> tuple[int, float]
         before = torch.cumsum(logp.exp(), -1) - logp.exp()
         logp = logp[before < sampling.top_p]  # never empty: nothing stands before the likeliest token
         kept = kept[order[: logp.shape[-1]]]
-    logp = torch.log_softmax(logp, -1)
-    # Drawn on the CPU: the same seed then gives the same text on every device.
-    drawn = int(torch.multinomial(logp.exp().cpu(), 1, generator=generator))
-    return int(kept[drawn]), float(logp[drawn])
+    return torch.log_softmax(logp, -1), kept
+
+
+def _check_finite(logits: Any) -> None:
+    if not bool(torch.isfinite(logits.max())):
+        raise MatcherError(
+            "the model gave no finite logit to any allowed token", advice="look for NaN in the model, or try float32"
+        )

@@ -24,6 +24,8 @@ class DraftTree:
     q_rows: float32 [m, V] or None: the distributions the children were drawn from, each as it was when the first child
         was drawn (masked, temperature applied, and so on). None: the tree is deterministic, nothing was drawn.
     q_of_row: int32 [n + 1]: for each row the index of its distribution in `q_rows`, or -1: its children were not drawn.
+    confidence: float32 [n] or None: what the drafter thinks the chance is that a node is accepted once its parent was.
+        It decides which nodes are worth verifying, never what is accepted.
     """
 
     tokens: npt.NDArray[np.int32]
@@ -31,6 +33,7 @@ class DraftTree:
     depths: npt.NDArray[np.int32]
     q_rows: npt.NDArray[np.float32] | None
     q_of_row: npt.NDArray[np.int32]
+    confidence: npt.NDArray[np.float32] | None = None
 
     @property
     def num_nodes(self) -> int:

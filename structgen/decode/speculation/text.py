@@ -1,0 +1,101 @@
+"""A text as the speculative loop sees it: it opens for a token, chooses one, and says what it is now.
+
+`RowText` is a row of `generate`: a grammar, a budget, a sampling. What other stacks decode (`custom`) is another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from structgen.decode.loop import take
+from structgen.decode.row import Row
+from structgen.decode.sampling import Sampling, choose, distribution
+from structgen.decode.speculation.offered import Offered, draw
+from structgen_kernels.bitmask import apply_bitmask
+
+if TYPE_CHECKING:
+    from structgen.matcher import Matcher
+
+
+class Text(Protocol):
+    """One text on its way. `open` and `choose` alternate; a text that does not open has ended."""
+
+    token_ids: list[int]
+    """Prompt and text so far."""
+    num_prompt: int
+    sampling: Sampling
+    generator: Any
+    """`numpy.random.Generator` for the drafters of this text."""
+
+    @property
+    def matcher(self) -> Matcher | None:
+        """Where it stands in its grammar, or None. Not to be moved."""
+
+    @property
+    def room(self) -> int:
+        """How many tokens may still be appended at most."""
+
+    def open(self) -> bool:
+        """Gets ready for the next token; False if there is none."""
+
+    def choose(self, logits: Any, offered: Offered | None) -> int:
+        """Draws the next token under the mask, from logits float [V] of the model, and appends it.
+
+        `offered` are drawn children; their rule decides then. Greedy decoding takes no notice of it.
+        """
+
+    def passed(self, num_drafted: int, num_accepted: int, forward_s: float) -> None:
+        """Told after each forward pass."""
+
+
+class RowText:
+    """A row of `generate`. What is chosen, and how, is what the loop without speculation does, token by token."""
+
+    def __init__(self, row: Row, sampling: Sampling, index: int) -> None:
+        self.row = row
+        self.sampling = sampling
+        self.token_ids = list(row.prompt_ids)
+        self.num_prompt = len(row.prompt_ids)
+        self.generator = np.random.default_rng(None if sampling.seed is None else [sampling.seed + index, 1])
+        self._bitmask: npt.NDArray[np.int32] = np.zeros((1, row.grammar.vocab.num_words), np.int32)
+
+    @property
+    def matcher(self) -> Matcher:
+        return self.row.matcher
+
+    @property
+    def room(self) -> int:
+        return self.row.remaining
+
+    def open(self) -> bool:
+        return self.row.finish is None and self.row.fill_mask(self._bitmask, 0)
+
+    def choose(self, logits: Any, offered: Offered | None) -> int:
+        masked = logits[None].clone()
+        apply_bitmask(masked, self._bitmask)
+        if offered is None or self.sampling.temperature == 0.0:
+            chosen = choose(masked[0], self.sampling, self.row.generator)
+        else:
+            chosen = draw_offered(masked[0], self.sampling, offered, self.generator)
+        token = take(self.row, chosen, logits, self._bitmask, self.sampling)
+        self.token_ids.append(token)
+        return token
+
+    def passed(self, num_drafted: int, num_accepted: int, forward_s: float) -> None:
+        self.row.num_forward_passes += 1
+        self.row.num_draft_tokens += num_drafted
+        self.row.num_accepted_tokens += num_accepted
+        self.row.forward_s += forward_s
+
+
+def draw_offered(masked: Any, sampling: Sampling, offered: Offered, generator: Any) -> tuple[int, float]:
+    """A token of a masked row and its log-probability, by the rule for drawn children."""
+    logp, kept = distribution(masked, sampling)
+    p = np.zeros(masked.shape[-1])
+    p[kept.cpu().numpy()] = logp.double().exp().cpu().numpy()
+    token = draw(p / p.sum(), offered, generator)
+    return token, float(np.log(p[token]))
