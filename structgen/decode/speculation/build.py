@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -30,10 +31,13 @@ class TreeBuilder:
         """Nodes so far, the root not counted."""
         return len(self._tokens)
 
-    def add(self, parent: int, token: int, confidence: float = 1.0) -> int:
-        """The row of this child of `parent`: a new node, or the one that is there, with the greater confidence."""
+    def add(self, parent: int, token: int, confidence: float = 1.0, *, again: bool = False) -> int:
+        """The row of this child of `parent`: a new node, or the one that is there, with the greater confidence.
+
+        `again`: a new node in any case (drawn with replacement).
+        """
         found = self._children[parent].get(token)
-        if found is not None:
+        if found is not None and not again:
             self._confidence[found - 1] = max(self._confidence[found - 1], confidence)
             return found
         self._tokens.append(token)
@@ -57,17 +61,21 @@ class TreeBuilder:
             row = self._parents[row - 1]
         return tuple(reversed(tokens))
 
+    def parent(self, row: int) -> int:
+        """The row of a node's parent."""
+        return self._parents[row - 1]
+
     def depth(self, row: int) -> int:
         """0 for the root."""
         return self._depths[row]
 
-    def tree(self) -> DraftTree:
-        """The tree as arrays."""
+    def tree(self, kind: type[DraftTree] = DraftTree) -> DraftTree:
+        """The tree as arrays; `kind` says how its children were drawn."""
         n = len(self._tokens)
         q_of_row = np.full(n + 1, -1, np.int32)
         for i, row in enumerate(self._q):
             q_of_row[row] = i
-        return DraftTree(
+        return kind(
             tokens=np.array(self._tokens, np.int32),
             parents=np.array(self._parents, np.int32),
             depths=np.array(self._depths[1:], np.int32),
@@ -134,37 +142,40 @@ def best_first(
 def keep_nodes(tree: DraftTree, kept: npt.NDArray[np.bool_]) -> DraftTree:
     """The tree with these nodes only (bool [n]); a node goes with its parent, and the order stays.
 
-    Refuses (`ValueError`) to take single children from a row whose children were drawn: testing the rest as if nothing
-    else had been drawn is not exact, whatever the reason for taking one out. All children of a row may go.
+    From children that were drawn, those may be taken that the grammar forbids, and all below a row together; no others
+    (see `drawn`).
     """
     alive = np.concatenate(([True], kept))
     for i, parent in enumerate(tree.parents.tolist()):
         if not alive[parent]:
             alive[i + 1] = False
-    if tree.q_rows is not None:
-        for row in np.flatnonzero(tree.q_of_row >= 0):
-            among = alive[1:][tree.parents == row]
-            if alive[row] and among.any() and not among.all():
-                raise ValueError("drawn children are taken out together or not at all")
     if alive.all():
         return tree
     new_row = np.cumsum(alive) - 1
     nodes = np.flatnonzero(alive[1:])
-    return DraftTree(
+    return replace(
+        tree,
         tokens=tree.tokens[nodes],
         parents=new_row[tree.parents[nodes]].astype(np.int32),
         depths=tree.depths[nodes],
-        q_rows=tree.q_rows,
         q_of_row=tree.q_of_row[alive],
         confidence=None if tree.confidence is None else tree.confidence[nodes],
     )
 
 
-def path_probabilities(tree: DraftTree) -> npt.NDArray[np.float64]:
-    """float64 [n]: for each node the product of the confidences from the root to it; their sum is the expected
-    number of accepted nodes where siblings exclude each other."""
-    probability = np.ones(tree.num_nodes + 1)
-    given = np.ones(tree.num_nodes) if tree.confidence is None else tree.confidence
+def likeliest(tree: DraftTree, num_nodes: int) -> DraftTree:
+    """The `num_nodes` nodes with the most probable paths, the likeliest first."""
+    children: dict[int, list[int]] = {}
     for i, parent in enumerate(tree.parents.tolist()):
-        probability[i + 1] = probability[parent] * given[i]
-    return probability[1:]
+        children.setdefault(parent, []).append(i)
+    given = [1.0] * tree.num_nodes if tree.confidence is None else tree.confidence.tolist()
+    builder = TreeBuilder()
+    row_of = {0: 0}
+    queue = [(-given[i], i, given[i]) for i in children.get(0, ())]
+    heapq.heapify(queue)
+    while queue and builder.num_nodes < num_nodes:
+        _, i, probability = heapq.heappop(queue)
+        row_of[i + 1] = builder.add(row_of[int(tree.parents[i])], int(tree.tokens[i]), given[i])
+        for child in children.get(i + 1, ()):
+            heapq.heappush(queue, (-probability * given[child], child, probability * given[child]))
+    return builder.tree()

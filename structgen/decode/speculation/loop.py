@@ -21,7 +21,7 @@ from structgen.decode.speculation.build import empty_tree, keep_nodes
 from structgen.decode.speculation.controllers import Controller
 from structgen.decode.speculation.drafter import Context, Drafter, Seen
 from structgen.decode.speculation.forward import NO_PARENT, TreeForward
-from structgen.decode.speculation.offered import Offered
+from structgen.decode.speculation.offered import offered_at
 from structgen.decode.speculation.text import Text
 from structgen.decode.speculation.tree import DraftTree
 from structgen.decode.speculation.walker import legal_nodes
@@ -85,7 +85,9 @@ def run_speculative(
             _propose_all(tracks, plan, forward.max_nodes)
             started = time.perf_counter()
             logits = _pass(tracks, forward)
-            paths = _take_all(tracks, logits, forward, plan, time.perf_counter() - started)
+            forward_s = time.perf_counter() - started
+            plan.controller.passed(sum(1 + track.tree.num_nodes for track in tracks), len(tracks), forward_s)
+            paths = _take_all(tracks, logits, forward, plan, forward_s)
             forward.commit([[0, *path] for path in paths])
 
 
@@ -139,7 +141,6 @@ def _take_all(tracks: list[_Track], logits: Any, forward: TreeForward, plan: Pla
         seen = Seen(tree, text.token_ids[before - 1], path, text.token_ids[before:], logits[i, :rows], hidden)
         plan.drafter.observe(context, track.state, seen)
         plan.controller.observe(seen)
-    plan.controller.passed(sum(1 + track.tree.num_nodes for track in tracks), len(tracks), forward_s)
     return paths
 
 
@@ -150,9 +151,7 @@ def _descend(text: Text, tree: DraftTree, logits: Any) -> list[int]:
     row = 0
     while True:
         children = [i + 1 for i, parent in enumerate(parents) if parent == row]
-        offered = None
-        if children and tree.q_rows is not None and tree.q_of_row[row] >= 0:
-            offered = Offered([tokens[child - 1] for child in children], tree.q_rows[tree.q_of_row[row]])
+        offered = offered_at(tree, row, children)
         token = text.choose(logits[row], offered)
         row = next((child for child in children if tokens[child - 1] == token), 0)
         if row == 0:

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from structgen.decode.loop import take
 from structgen.decode.row import Row
 from structgen.decode.sampling import Sampling, choose, distribution
-from structgen.decode.speculation.offered import Offered, draw
+from structgen.decode.speculation.chance import Chance
+from structgen.decode.speculation.offered import Offered
 from structgen_kernels.bitmask import apply_bitmask
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class RowText:
         self.token_ids = list(row.prompt_ids)
         self.num_prompt = len(row.prompt_ids)
         self.generator = np.random.default_rng(None if sampling.seed is None else [sampling.seed + index, 1])
+        self._chance = Chance(row.generator)
         self._bitmask: npt.NDArray[np.int32] = np.zeros((1, row.grammar.vocab.num_words), np.int32)
 
     @property
@@ -80,7 +82,7 @@ class RowText:
         if offered is None or self.sampling.temperature == 0.0:
             chosen = choose(masked[0], self.sampling, self.row.generator)
         else:
-            chosen = draw_offered(masked[0], self.sampling, offered, self.generator)
+            chosen = draw_offered(masked[0], self.sampling, offered, self._chance)
         token = take(self.row, chosen, logits, self._bitmask, self.sampling)
         self.token_ids.append(token)
         return token
@@ -92,10 +94,10 @@ class RowText:
         self.row.forward_s += forward_s
 
 
-def draw_offered(masked: Any, sampling: Sampling, offered: Offered, generator: Any) -> tuple[int, float]:
+def draw_offered(masked: Any, sampling: Sampling, offered: Offered, chance: Chance) -> tuple[int, float]:
     """A token of a masked row and its log-probability, by the rule for drawn children."""
     logp, kept = distribution(masked, sampling)
     p = np.zeros(masked.shape[-1])
     p[kept.cpu().numpy()] = logp.double().exp().cpu().numpy()
-    token = draw(p / p.sum(), offered, generator)
+    token = offered.choose(p / p.sum(), chance)
     return token, float(np.log(p[token]))
