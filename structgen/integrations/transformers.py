@@ -54,6 +54,15 @@ class StructgenLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
             raise ValueError("no grammar given")
         self._width = max(grammar.vocab.num_words for grammar in self.grammars)
 
+    def for_row(self, row: int, num_rows: int) -> StructgenLogitsProcessor:
+        """A processor of its own for one of `num_rows` rows, for decoders that take rows one by one."""
+        grammar = self.grammars[row // max(num_rows // len(self.grammars), 1)]
+        return StructgenLogitsProcessor(grammar, max_new_tokens=self.max_new_tokens, prompt_length=self.prompt_length)
+
+    def matcher_at(self, token_ids: Sequence[int]) -> Matcher | None:
+        """The matcher after a row of the first grammar: not to be moved. None if the row left the grammar."""
+        return self._matcher(0, np.asarray(token_ids, np.int64))
+
     def reset(self) -> None:
         """Forgets every prefix: the next rows are prompts."""
         self._prefixes = _Prefixes()

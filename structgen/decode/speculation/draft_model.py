@@ -122,7 +122,7 @@ class DraftModel:
                 expanded = [each for each in taken if builder.depth(each[0]) < context.max_depth]
                 if not expanded or builder.num_nodes >= budget:
                     break
-                nodes = []
+                nodes: list[tuple[int, int]] = []
                 for row, _ in expanded:
                     index_of[row] = len(state.pending) + len(nodes)
                     path = builder.path(row)

@@ -8,13 +8,16 @@ from typing import Any, TypeAlias
 from structgen.decode.models import LoadedModel
 from structgen.decode.row import Row
 from structgen.decode.sampling import Sampling
-from structgen.decode.speculation.controllers import Fixed
+from structgen.decode.speculation.controllers import Fixed, Goodput
 from structgen.decode.speculation.copying import Copy
 from structgen.decode.speculation.drafter import Drafter
 from structgen.decode.speculation.forced import Forced
 from structgen.decode.speculation.forward import TreeForward
 from structgen.decode.speculation.loop import Plan, run_speculative
+from structgen.decode.speculation.mixed import Mixed
+from structgen.decode.speculation.recycling import TokenRecycling
 from structgen.decode.speculation.text import RowText, Text
+from structgen.decode.speculation.trigram import Trigram
 
 Speculate: TypeAlias = "str | Drafter | Plan | None"
 
@@ -26,7 +29,7 @@ def plan_of(speculate: Speculate) -> Plan:
     if isinstance(speculate, str):
         if speculate != "auto":
             raise ValueError(f'speculate is "auto", a drafter or a Plan, not {speculate!r}')
-        return Plan(Copy(), Fixed())
+        return Plan(Mixed([Forced(), Copy(), TokenRecycling(), Trigram()]), Goodput())
     if isinstance(speculate, Drafter):
         return Plan(speculate, Fixed())
     raise TypeError(f'speculate is "auto", a drafter or a Plan, not {type(speculate).__name__}')

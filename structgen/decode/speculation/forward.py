@@ -49,6 +49,10 @@ class TreeForward:
         self._views: list[FullLayer] = []
         self.lengths: npt.NDArray[np.int64] = np.zeros(0, np.int64)
         self.slots = 0
+        self.last_hidden: Any = None
+        self._pending = 0
+        self._ancestors: npt.NDArray[np.bool_]
+        self._depths: npt.NDArray[np.int64]
         self._forget_pending(0)
 
     def _check(self) -> None:
@@ -89,9 +93,7 @@ class TreeForward:
         for view in self._find_views():
             view.before()
         # a padded text begins with rows that attend to nothing; the mask of the library takes care of them
-        output = self._call(
-            ids[:, done:], attention_mask=mask, position_ids=positions[:, done:], num_logits=1
-        )
+        output = self._call(ids[:, done:], attention_mask=mask, position_ids=positions[:, done:], num_logits=1)
         self.lengths = lengths.cpu().numpy().astype(np.int64)
         self.slots = int(ids.shape[1])
         for view in self._find_views():
@@ -150,20 +152,22 @@ class TreeForward:
                 index[row, start + old :] = self.slots + np.asarray(path, np.int64)
             sources = torch.from_numpy(index).to(self.model.device)
         move = Move(self.slots, self._pending, new, sources, prefix)
-        for view in self._views:
-            view.compact(move)
+        with torch.inference_mode():  # what a pass wrote in this mode may be changed in it only
+            for view in self._views:
+                view.compact(move)
         self.lengths, self.slots = lengths, new
         self._forget_pending(len(paths))
 
     def select(self, rows: Sequence[int]) -> None:
         """Goes on with these rows; nothing may be pending."""
         index = torch.tensor(list(rows), device=self.model.device)
-        for view in self._views:
-            view.select(index)
         self.lengths = self.lengths[list(rows)]
         longest = int(self.lengths.max())
-        if longest < self.slots:
-            self._shrink(longest)
+        with torch.inference_mode():
+            for view in self._views:
+                view.select(index)
+            if longest < self.slots:
+                self._shrink(longest)
         self._forget_pending(len(rows))
 
     @property
@@ -230,6 +234,8 @@ class TreeForward:
         mask = torch.from_numpy(allowed[:, None]).to(self.model.device)
         if self._implementation == "sdpa":
             return mask
+        if self._implementation == "flex_attention":
+            return _block_mask(mask[:, 0])
         dtype = self.model.dtype
         least = max(torch.finfo(dtype).min, torch.finfo(torch.float32).min)  # eager attention's softmax is in float32
         return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, least)
@@ -241,8 +247,19 @@ class TreeForward:
 
     def _forget_pending(self, batch: int) -> None:
         self._pending = 0
-        self._ancestors: npt.NDArray[np.bool_] = np.zeros((batch, 0, 0), np.bool_)
-        self._depths: npt.NDArray[np.int64] = np.zeros((batch, 0), np.int64)
+        self._ancestors = np.zeros((batch, 0, 0), np.bool_)
+        self._depths = np.zeros((batch, 0), np.int64)
+
+
+def _block_mask(allowed: Any) -> Any:
+    """A mask bool [B, m, columns] for flex attention. (An additive one makes it crash on the CPU in torch 2.13.)"""
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    def is_allowed(row: Any, head: Any, query: Any, column: Any) -> Any:
+        return allowed[row, query, column]
+
+    batch, m, columns = allowed.shape
+    return create_block_mask(is_allowed, batch, None, m, columns, device=str(allowed.device))
 
 
 def _layer_kinds(config: Any) -> tuple[list[str], int | None]:

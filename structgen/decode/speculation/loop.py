@@ -1,9 +1,9 @@
 """The speculative loop: draft → prune → one pass over all trees → choose down each tree → keep what was chosen.
 
-Choosing walks down the tree: at every node the text draws its next token just as it would without drafts, under the same
-mask and from the same distribution, and goes on while the token drawn is a child that the target has already read. So
-the text is that of the plain loop, and the budget law of `Row` holds at every token, because the row takes every token
-in the same way.
+Choosing walks down the tree: at every node the text draws its next token just as it would without drafts, under the
+same mask and from the same distribution, and goes on while the token drawn is a child that the target has already
+read. So the text is that of the plain loop, and the budget law of `Row` holds at every token, because the row takes
+every token in the same way.
 """
 
 from __future__ import annotations

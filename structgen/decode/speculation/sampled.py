@@ -1,10 +1,10 @@
 """Trees drawn from a draft model, to be tested by rejection: each level in one pass of the draft model.
 
 "Recursive Speculative Decoding: Accelerating LLM Inference via Sampling Without Replacement": siblings drawn without
-replacement are all different, so a tree of the same size covers more. RSD-C draws a constant number of children on each
-level (Gumbel top-k); RSD-S keeps the `width` likeliest perturbed paths of each level (stochastic beam search, "Stochastic
-Beams and Where to Find Them"). With replacement it is the independent chains of "SpecTr: Fast Speculative Decoding via
-Optimal Transport".
+replacement are all different, so a tree of the same size covers more. RSD-C draws a constant number of children on
+each level (Gumbel top-k); RSD-S keeps the `width` likeliest perturbed paths of each level (stochastic beam search,
+"Stochastic Beams and Where to Find Them"). With replacement it is the independent chains of "SpecTr: Fast Speculative
+Decoding via Optimal Transport".
 
 q is what the children were really drawn from: the draft model's distribution under the node's mask (where the drafter
 is told of the grammar), at the target's temperature, top-k and top-p.
@@ -46,7 +46,7 @@ class _Drawing:
 
     def read(self, rows: Sequence[int]) -> None:
         """One pass over the nodes of these rows."""
-        nodes = []
+        nodes: list[tuple[int, int]] = []
         for row in rows:
             self._index[row] = len(self._state.pending) + len(nodes)
             nodes.append((self.builder.path(row)[-1], self._index[self.builder.parent(row)]))
@@ -171,7 +171,7 @@ def gumbel_scores(q: npt.NDArray[np.float32], generator: Any) -> Floats:
 
 
 def _conditioned(scores: Floats, greatest: float) -> Floats:
-    """Scores of children shifted so that their maximum is their parent's, in the stable form of the paper's appendix."""
+    """Scores of children shifted so that their maximum is their parent's, in the numerically stable form."""
     most = scores.max()
     with np.errstate(divide="ignore", invalid="ignore"):
         v = greatest - scores + np.log1p(-np.exp(np.minimum(scores - most, 0.0)))
