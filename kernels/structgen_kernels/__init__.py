@@ -15,7 +15,7 @@ from numba.core import config
 def _is_cached() -> bool:
     """Whether the largest kernel is in numba's cache (of any numba version: a notice is all that hangs on it)."""
     folder = Path(config.CACHE_DIR) if config.CACHE_DIR else Path(__file__).parent / "__pycache__"
-    return next(folder.rglob("store.fill_mask-*.nbi"), None) is not None
+    return next(folder.rglob("masks.fill_mask-*.nbi"), None) is not None
 
 
 if not _is_cached():

@@ -67,7 +67,8 @@ MEMBERS = 45  # which members of an object are behind: see the M_ columns; row 0
 MEMBER_BITS = 46  # 64-bit words: the keys that may come next, in sorted order
 MEMBER_TABLE = 47  # hash table of MEMBERS
 PICKS = 48  # branches of PICK instructions: byte, next pc, and the keys below it [low, high), sorted by byte
-NUM_TABLES = 49
+LEAVES = 49  # scratch: what an item is before any byte: PC of an instruction that waits for one or calls a rule, ARG
+NUM_TABLES = 50
 QUOTING = 256  # byte class {", \\}: outside of these a code point of a JSON string is spelled as itself
 
 # ---- header -------------------------------------------------------------------------------------------------------
@@ -229,6 +230,7 @@ TABLES: dict[int, Table] = {
     MEMBER_BITS: Table("sets of members", np.uint64, 0),
     MEMBER_TABLE: Table("member table", np.int32, 0),
     PICKS: Table("object keys", np.int32, 4),
+    LEAVES: Table("leaves", np.int32, 2),
 }
 
 

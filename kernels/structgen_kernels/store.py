@@ -15,12 +15,8 @@ Kernels of this file resume: when the network must grow first they return a stat
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from structgen_kernels.arena import (
-    ACCEPTS,
-    ARG_CAP,
-    CALL,
     CAPACITY,
     CLOCK,
     COUNT,
@@ -42,11 +38,7 @@ from structgen_kernels.arena import (
     EXIT_LISTS,
     EXITS,
     FIRST_BYTE,
-    GUARDED,
     GUARDED_EXITS,
-    ITEMS,
-    JUMP,
-    KERNEL,
     LAZY,
     LONGEST_TOKEN,
     N_BASE,
@@ -58,26 +50,12 @@ from structgen_kernels.arena import (
     NOTE,
     NOTE_WIDTH,
     NOTES,
-    PARTS,
-    PENDING,
     POOL,
     RANGES,
-    ROOT,
     ROW_OWNER,
     ROWS,
-    RULES,
-    S_EXTENDED,
-    S_FLAGS,
-    S_GUARDED,
-    S_ITEMS,
-    S_KERNEL,
-    S_NUM_GUARDED,
-    S_NUM_PARTS,
-    S_PARTS,
     SAME,
     SHORT,
-    STATE_WIDTH,
-    STATES,
     T_EXITS,
     T_FIRST,
     T_NUM_EXITS,
@@ -91,17 +69,15 @@ from structgen_kernels.arena import (
     WALK_RANGES,
     WIDE,
     WIDE_KIND,
-    WORDS,
     bit_rows,
     helper,
     i32,
     i32x2,
-    i32x3,
     i32x4,
     i32xn,
-)  # fmt: skip
-from structgen_kernels.machine import full, goto, intern
-from structgen_kernels.tries import guarded_trie, remainder_trie
+)
+from structgen_kernels.machine import full
+from structgen_kernels.tries import remainder_trie
 from structgen_kernels.walks import removed, start_of_entry, walk
 
 DONE = -2  # in EXIT_GUARDS: an exit that is in a trie
@@ -281,7 +257,7 @@ def _derive(h, e, note, base):
 
 
 @helper("int64(int64[::1], int64, int64, int64)")
-def _find_entry(h, trie, pc, arg):
+def find_entry(h, trie, pc, arg):
     """The entry R(trie, pc, arg), made UNBUILT if it is new; or a status."""
     entries, table = i32xn(h, ENTRIES, ENTRY_WIDTH), i32(h, ENTRY_TABLE)
     x = np.uint64(pc) * np.uint64(0x9E3779B97F4A7C15) ^ np.uint64(trie) * np.uint64(0xC2B2AE3D27D4EB4F)
@@ -311,7 +287,7 @@ def _find_entry(h, trie, pc, arg):
 
 
 @helper("int64(int64[::1], int64)")
-def _ensure(h, e):
+def ensure(h, e):
     """Build entry e if it is not built. Returns 0 or a status."""
     entries, net, notes = i32xn(h, ENTRIES, ENTRY_WIDTH), i32xn(h, NET, 5), i32xn(h, NOTES, NOTE_WIDTH)
     if entries[e, E_KIND] != UNBUILT:
@@ -323,7 +299,7 @@ def _ensure(h, e):
             return start
     if entries[e, E_TRIE] == VOCABULARY and net[pc, 0] == NOTE:
         note = np.int64(net[pc, 2])
-        base = _find_entry(h, VOCABULARY, notes[note, N_BASE], 0)
+        base = find_entry(h, VOCABULARY, notes[note, N_BASE], 0)
         if base < 0:
             return base
         if entries[base, E_KIND] == UNBUILT:
@@ -333,152 +309,3 @@ def _ensure(h, e):
         if entries[base, E_KIND] == WIDE_KIND and entries[base, E_GUARDED] == 0:
             return _derive(h, e, note, base)
     return _build(h, e)
-
-
-@helper("int64(int64[::1], int64, int64, int64, int64)")
-def _ask(h, state, trie, added_only, n):
-    """Add a mask to PENDING[:n] unless it is there. Returns the new n, or FULL."""
-    pending = i32x3(h, PENDING)
-    for z in range(n):
-        if pending[z, 0] == state and pending[z, 1] == trie and pending[z, 2] <= added_only:
-            return n
-    if n >= h[CAPACITY + PENDING]:
-        return full(h, PENDING)
-    pending[n, 0] = state
-    pending[n, 1] = trie
-    pending[n, 2] = added_only
-    return n + 1
-
-
-@helper("int64(int64[::1], int64)")
-def _resolve(h, s):
-    """Find the entries whose union is the mask of state s, and keep them. Returns 0 or a status.
-
-    What stands behind a guard in the rule of an item is in the item's own entry; of the states behind guards only the
-    callers that are resumed there are asked, for the tokens that pass the guard.
-    """
-    states, items, net = i32xn(h, STATES, STATE_WIDTH), i32x3(h, ITEMS), i32xn(h, NET, 5)
-    rules, kernel, guarded = i32x3(h, RULES), i32x3(h, KERNEL), i32x2(h, GUARDED)
-    entries, parts, pending = i32xn(h, ENTRIES, ENTRY_WIDTH), i32(h, PARTS), i32x3(h, PENDING)
-    links = i32x2(h, GUARDED_EXITS)
-    first = h[COUNT + PARTS]
-    num_parts = 0
-    num_pending = _ask(h, s, VOCABULARY, 0, 0)
-    i = 0
-    while i < num_pending:
-        t, trie, added_only = np.int64(pending[i, 0]), np.int64(pending[i, 1]), pending[i, 2]
-        i += 1
-        if added_only == 0:
-            for k in range(states[t, S_GUARDED], states[t, S_GUARDED] + states[t, S_NUM_GUARDED]):
-                u = np.int64(guarded[k, 1])
-                if states[u, S_EXTENDED] > states[u, S_KERNEL]:
-                    rest = guarded_trie(h, trie, np.int64(guarded[k, 0]))
-                    if rest < 0:
-                        return rest
-                    num_pending = _ask(h, u, rest, 1, num_pending)
-                    if num_pending < 0:
-                        return num_pending
-        base = states[t, S_ITEMS]
-        for k in range(base + (states[t, S_KERNEL] if added_only else 0), base + states[t, S_EXTENDED]):
-            pc, origin, arg = items[k, 0], items[k, 1], np.int64(items[k, 2])
-            at = pc
-            while net[at, 0] == JUMP:
-                at = net[at, 1]
-            called = net[at, 0] == CALL  # an item that only calls a rule has the mask of the rule's start
-            if called:
-                e = _find_entry(h, trie, rules[net[at, 1], 0], np.int64(min(net[at, 3], h[ARG_CAP])))
-            else:
-                e = _find_entry(h, trie, pc, min(arg, h[ARG_CAP]))
-            if e < 0:
-                return e
-            status = _ensure(h, e)
-            if status < 0:
-                return status
-            if entries[e, E_KIND] == SAME:
-                e = np.int64(entries[e, E_BASE])
-            if entries[e, E_KIND] != NARROW or entries[e, E_TOKENS] > 0:
-                known = False
-                for z in range(first, first + num_parts):
-                    if parts[z] == e:
-                        known = True
-                        break
-                if not known:
-                    if first + num_parts >= h[CAPACITY + PARTS]:
-                        return full(h, PARTS)
-                    parts[first + num_parts] = e
-                    num_parts += 1
-            if (entries[e, E_EXIT] >= 0 or entries[e, E_GUARDED]) and (called or origin > ROOT):
-                if called:
-                    kernel[0, 0] = net[at, 2]
-                    kernel[0, 1] = origin
-                    kernel[0, 2] = arg
-                    after = intern(h, 1)
-                else:
-                    after = goto(h, origin, net[pc, 4])
-                if after < 0:
-                    return after
-                if after > 0:
-                    if entries[e, E_EXIT] >= 0:
-                        num_pending = _ask(h, after, np.int64(entries[e, E_EXIT]), 0, num_pending)
-                        if num_pending < 0:
-                            return num_pending
-                    link = entries[e, E_GUARDED]
-                    while link:
-                        num_pending = _ask(h, after, np.int64(links[link, 0]), 0, num_pending)
-                        if num_pending < 0:
-                            return num_pending
-                        link = links[link, 1]
-    states[s, S_PARTS] = first
-    states[s, S_NUM_PARTS] = num_parts
-    h[COUNT + PARTS] = first + num_parts
-    return 0
-
-
-@njit("int64(int64[::1], int64, uint32[:, ::1], int64, int32[::1])", cache=True, nogil=True)
-def fill_mask(h, s, out, index, ends):
-    """Write the mask of state s into row `index` of out.
-
-    out: uint32[rows, at least num_words], every word of the row is written; ends: int32 ids that are allowed where the
-    text may end (end-of-text tokens). Returns 0, or a status: the network must grow first (LAZY_PC), a table is full
-    (FULL), the budget is spent (BUDGET).
-    """
-    states = i32xn(h, STATES, STATE_WIDTH)
-    if states[s, S_NUM_PARTS] < 0:
-        status = _resolve(h, s)
-        if status < 0:
-            return status
-    entries, parts, pool = i32xn(h, ENTRIES, ENTRY_WIDTH), i32(h, PARTS), i32(h, POOL)
-    owner = i32x2(h, ROW_OWNER)
-    first, num_parts = states[s, S_PARTS], states[s, S_NUM_PARTS]
-    words = h[WORDS]
-    copied = False
-    for k in range(first, first + num_parts):
-        e = parts[k]
-        status = _ensure(h, np.int64(e))  # its row may have been given up
-        if status < 0:
-            return status
-        r = entries[e, E_ROW]
-        if r < 0:
-            continue
-        owner[r, 1] = 1
-        row = bit_rows(h, ROWS)[r]
-        if copied:
-            for w in range(words):
-                out[index, w] |= row[w]
-        else:
-            for w in range(words):
-                out[index, w] = row[w]
-            copied = True
-    for w in range(words if copied else 0, out.shape[1]):
-        out[index, w] = 0
-    for k in range(first, first + num_parts):
-        e = parts[k]
-        if entries[e, E_KIND] == NARROW:
-            start = entries[e, E_START]
-            for z in range(start, start + entries[e, E_TOKENS]):
-                t = pool[z]
-                out[index, t >> 5] |= np.uint32(1) << np.uint32(t & 31)
-    if states[s, S_FLAGS] & ACCEPTS:
-        for z in range(ends.shape[0]):
-            out[index, ends[z] >> 5] |= np.uint32(1) << np.uint32(ends[z] & 31)
-    return 0

@@ -376,6 +376,8 @@ class Network:
         return self.instruction(k.SET, start, -first, rule=rule)
 
     def _member(self, rest: Node, index: int, tail: int, rule: int) -> int:
+        if isinstance(rest, Lazy):
+            rest = rest.force()
         return self.emit(rest, self.instruction(k.MARK, tail, index, rule=rule), rule)
 
     def _object(self, node: Members, keys: list[int]) -> int:

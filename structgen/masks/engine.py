@@ -20,7 +20,7 @@ from structgen.ir import Node
 from structgen.types import Limits
 from structgen.vocab import Vocabulary
 from structgen_kernels import arena as k
-from structgen_kernels import machine, store
+from structgen_kernels import machine, masks
 from structgen_kernels import members as kernel_members
 from structgen_kernels.arena import Arena
 
@@ -78,6 +78,7 @@ def _capacities(vocab: Vocabulary, limits: Limits) -> dict[int, int]:
         k.MEMBER_BITS: 16 * states,
         k.MEMBER_TABLE: _power_of_two(4 * states),
         k.PICKS: 8 * states,
+        k.LEAVES: 64,
         k.GUARDED: 4 * states,
         k.GUARD_ITEMS: 8 * states,
         k.GUARDED_EXITS: 4 * states,
@@ -221,7 +222,7 @@ class Engine:
         """Write the mask of a state into row `index` of uint32[rows, at least num_words]."""
         if self.limits.max_mask_steps is not None:
             self.header[k.STEPS_LEFT] = self.limits.max_mask_steps
-        self._run(store.fill_mask, state, out, index, self._ends)
+        self._run(masks.fill_mask, state, out, index, self._ends)
 
     def accepts(self, state: int) -> bool:
         """Whether the text may end here."""

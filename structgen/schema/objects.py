@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from structgen.automata.regular import Language, string
 from structgen.ir import NEVER as NO_NODE
-from structgen.ir import Alt, Call, Lazy, Node, Rule, Seq, Star, Text, alt, choice, literal, repeat, seq
+from structgen.ir import Alt, Call, Lazy, Member, Node, Rule, Seq, Star, Text, alt, choice, literal, repeat, seq
+from structgen.ir import Members as MemberList
 from structgen.schema.forms import ObjectForm, Term
 from structgen.schema.members import Members, Move, State
 from structgen.schema.strings import spelled, string_rule
@@ -99,6 +100,44 @@ class ObjectNode:
         return self.lowering.value(move.term, self.lowering.deeper(self.depth))
 
 
+class MemberListNode(ObjectNode):
+    """Objects of which only the keys matter, not their number or what they imply: one construct of the engine.
+
+    Values, commas and gaps are rules: counters may not be open while members are counted, and the store's entries for
+    a rule serve every place that calls it.
+    """
+
+    def node(self) -> Node:
+        members = self.members
+        lowering, layout = self.lowering, self.layout
+        mark, depth = layout.colon_mark, lowering.deeper(self.depth)
+
+        def value(term: Term) -> Node:
+            return Lazy(lambda: seq(layout.colon_gap, lowering.called(term, depth)))
+
+        keys = tuple(
+            Member(spelled(name) + mark, value(members.form.named[name]), required)
+            for name, required in zip(members.names, members.required, strict=True)
+        )
+        additional = [
+            seq(string_rule(part.language, lowering.options), layout.colon, lowering.called(part.term, depth))
+            for part in members.classes
+        ]
+        start, end = _shared("open", seq(literal("{"), layout.open(self.depth))), _shared("close", self.close)
+        empty = _shared("empty", seq(literal("{"), layout.empty, literal("}")))
+        parts = [empty] if members.may_end(members.start) else []
+        if keys or additional:
+            comma = _shared("comma", self.separator)
+            listed = MemberList(keys, alt(*additional) if additional else None, comma, not members.any_order)
+            parts.append(seq(start, listed, end))
+        return alt(*parts)
+
+
+def _shared(name: str, node: Node) -> Node:
+    """A rule that is one for all schemas."""
+    return Call(Rule(name, lambda: node, key=("json-" + name, node)))
+
+
 class AnyOrderNode(ObjectNode):
     """Declared and additional keys as they come."""
 
@@ -177,6 +216,10 @@ class DeclaredOrderNode(ObjectNode):
 
 def object_node(form: ObjectForm, lowering: Lowering, term: Term, depth: int) -> Node:
     """The node of a form that some object satisfies."""
+    if not form.demands and form.max is None and lowering.options.literal_escapes != "any":
+        plain = MemberListNode(form, lowering, term, depth)
+        if not plain.members.count_cap:
+            return plain.node()
     order = AnyOrderNode if _any_order(form, lowering) else DeclaredOrderNode
     return order(form, lowering, term, depth).node()
 

@@ -1,0 +1,307 @@
+"""Masks of states: the union of store entries, found once a state and then kept with it.
+
+Kernels of this file resume: when the network must grow first they return a status, and are called again.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from structgen_kernels.arena import (
+    ACCEPTS,
+    ARG_CAP,
+    CALL,
+    CAPACITY,
+    COUNT,
+    E_BASE,
+    E_EXIT,
+    E_GUARDED,
+    E_KIND,
+    E_ROW,
+    E_START,
+    E_TOKENS,
+    END,
+    ENDS,
+    ENTRIES,
+    ENTRY_WIDTH,
+    EXTRA,
+    FAIL,
+    GUARDED,
+    GUARDED_EXITS,
+    ITEMS,
+    JUMP,
+    KERNEL,
+    LAZY,
+    LEAVES,
+    LEFT,
+    MARK,
+    NARROW,
+    NET,
+    NOTE,
+    PARTS,
+    PENDING,
+    POOL,
+    ROOT,
+    ROW_OWNER,
+    ROWS,
+    RULES,
+    S_EXTENDED,
+    S_FLAGS,
+    S_GUARDED,
+    S_ITEMS,
+    S_KERNEL,
+    S_NUM_GUARDED,
+    S_NUM_PARTS,
+    S_PARTS,
+    SAME,
+    SET,
+    SPLIT,
+    STATE_WIDTH,
+    STATES,
+    TAKE,
+    VOCABULARY,
+    WORDS,
+    ZERO,
+    bit_rows,
+    helper,
+    i32,
+    i32x2,
+    i32x3,
+    i32xn,
+)
+from structgen_kernels.machine import full, goto, intern
+from structgen_kernels.members import may_add, may_end, may_go_on, with_member
+from structgen_kernels.store import ensure, find_entry
+from structgen_kernels.tries import guarded_trie
+
+
+@helper("int64(int64[::1], int64, int64, int64, int64)")
+def _ask(h, state, trie, added_only, n):
+    """Add a mask to PENDING[:n] unless it is there. Returns the new n, or FULL."""
+    pending = i32x3(h, PENDING)
+    for z in range(n):
+        if pending[z, 0] == state and pending[z, 1] == trie and pending[z, 2] <= added_only:
+            return n
+    if n >= h[CAPACITY + PENDING]:
+        return full(h, PENDING)
+    pending[n, 0] = state
+    pending[n, 1] = trie
+    pending[n, 2] = added_only
+    return n + 1
+
+
+@helper("int64(int64[::1], int64, int64)")
+def _leaves(h, pc, arg):
+    """Take an item apart into LEAVES: what it becomes without a byte. Returns their number; 0: better left whole.
+
+    It is taken apart where it may call a rule, because the rule's own entry serves every place that calls it.
+    """
+    net, leaves = i32xn(h, NET, 5), i32x2(h, LEAVES)
+    limit = h[CAPACITY + LEAVES]
+    n, i = 1, 0
+    calls = 0
+    leaves[0, 0] = pc
+    leaves[0, 1] = arg
+    while i < n:
+        pc, arg = np.int64(leaves[i, 0]), np.int64(leaves[i, 1])
+        op, a, b = net[pc, 0], np.int64(net[pc, 1]), np.int64(net[pc, 2])
+        if op == JUMP:
+            leaves[i, 0] = a
+            continue
+        if op == SPLIT:
+            if n >= limit:
+                return 0
+            leaves[i, 0] = a
+            leaves[n, 0] = b
+            leaves[n, 1] = arg
+            n += 1
+            continue
+        if op == SET:
+            leaves[i, 0] = a
+            leaves[i, 1] = b
+            continue
+        if op == MARK:
+            m = with_member(h, -arg, b)
+            if m < 0:
+                return m
+            leaves[i, 0] = a
+            leaves[i, 1] = -m
+            continue
+        if (
+            (op == ENDS and may_end(h, -arg))
+            or (op == LEFT and may_go_on(h, -arg))
+            or (op == EXTRA and may_add(h, -arg))
+        ):
+            leaves[i, 0] = a
+            continue
+        if op in (TAKE, ZERO, LAZY) and n > 1:
+            return 0  # repeats are walked whole; what is not emitted yet comes apart the next time
+        if op in (TAKE, ZERO, LAZY, NOTE, FAIL) and n == 1:
+            return 0
+        if op in (ENDS, LEFT, EXTRA, END, FAIL):
+            n -= 1
+            leaves[i, 0] = leaves[n, 0]
+            leaves[i, 1] = leaves[n, 1]
+            continue
+        calls += op == CALL
+        i += 1
+    return n if calls else 0
+
+
+@helper("int64(int64[::1], int64, int64, int64)")
+def _add_part(h, e, first, n):
+    """Add entry e to PARTS[first : first + n] unless it is there or empty. Returns the new n, or FULL."""
+    entries, parts = i32xn(h, ENTRIES, ENTRY_WIDTH), i32(h, PARTS)
+    if entries[e, E_KIND] == NARROW and entries[e, E_TOKENS] == 0:
+        return n
+    for z in range(first, first + n):
+        if parts[z] == e:
+            return n
+    if first + n >= h[CAPACITY + PARTS]:
+        return full(h, PARTS)
+    parts[first + n] = e
+    return n + 1
+
+
+@helper("int64(int64[::1], int64, int64, int64)")
+def _entry(h, trie, pc, arg):
+    """The built entry R(trie, pc, arg); or a status."""
+    entries = i32xn(h, ENTRIES, ENTRY_WIDTH)
+    e = find_entry(h, trie, pc, min(arg, h[ARG_CAP]))
+    if e < 0:
+        return e
+    status = ensure(h, e)
+    if status < 0:
+        return status
+    return np.int64(entries[e, E_BASE]) if entries[e, E_KIND] == SAME else e
+
+
+@helper("int64(int64[::1], int64, int64, int64)")
+def _ask_behind(h, e, after, n):
+    """Add to PENDING[:n] what is left of entry e's tokens in the state that its rule is left for."""
+    entries, links = i32xn(h, ENTRIES, ENTRY_WIDTH), i32x2(h, GUARDED_EXITS)
+    if after == 0:
+        return n
+    if entries[e, E_EXIT] >= 0:
+        n = _ask(h, after, np.int64(entries[e, E_EXIT]), 0, n)
+    link = entries[e, E_GUARDED]
+    while link and n >= 0:
+        n = _ask(h, after, np.int64(links[link, 0]), 0, n)
+        link = links[link, 1]
+    return n
+
+
+@helper("int64(int64[::1], int64)")
+def _resolve(h, s):
+    """Find the entries whose union is the mask of state s, and keep them. Returns 0 or a status.
+
+    What stands behind a guard in the rule of an item is in the item's own entry; of the states behind guards only the
+    callers that are resumed there are asked, for the tokens that pass the guard.
+    """
+    states, items, net = i32xn(h, STATES, STATE_WIDTH), i32x3(h, ITEMS), i32xn(h, NET, 5)
+    rules, kernel, guarded, leaves = i32x3(h, RULES), i32x3(h, KERNEL), i32x2(h, GUARDED), i32x2(h, LEAVES)
+    entries, pending = i32xn(h, ENTRIES, ENTRY_WIDTH), i32x3(h, PENDING)
+    first = h[COUNT + PARTS]
+    num_parts = 0
+    num_pending = _ask(h, s, VOCABULARY, 0, 0)
+    i = 0
+    while i < num_pending:
+        t, trie, added_only = np.int64(pending[i, 0]), np.int64(pending[i, 1]), pending[i, 2]
+        i += 1
+        if added_only == 0:
+            for k in range(states[t, S_GUARDED], states[t, S_GUARDED] + states[t, S_NUM_GUARDED]):
+                u = np.int64(guarded[k, 1])
+                if states[u, S_EXTENDED] > states[u, S_KERNEL]:
+                    rest = guarded_trie(h, trie, np.int64(guarded[k, 0]))
+                    if rest < 0:
+                        return rest
+                    num_pending = _ask(h, u, rest, 1, num_pending)
+                    if num_pending < 0:
+                        return num_pending
+        base = states[t, S_ITEMS]
+        for k in range(base + (states[t, S_KERNEL] if added_only else 0), base + states[t, S_EXTENDED]):
+            pc, origin, arg = np.int64(items[k, 0]), np.int64(items[k, 1]), np.int64(items[k, 2])
+            num_leaves = _leaves(h, pc, arg)
+            if num_leaves < 0:
+                return num_leaves
+            for leaf in range(max(num_leaves, 1)):
+                if num_leaves:
+                    pc, arg = np.int64(leaves[leaf, 0]), np.int64(leaves[leaf, 1])
+                called = net[pc, 0] == CALL  # an item that only calls a rule has the mask of the rule's start
+                if called:
+                    e = _entry(h, trie, np.int64(rules[net[pc, 1], 0]), np.int64(net[pc, 3]))
+                else:
+                    e = _entry(h, trie, pc, arg)
+                if e < 0:
+                    return e
+                num_parts = _add_part(h, e, first, num_parts)
+                if num_parts < 0:
+                    return num_parts
+                if (entries[e, E_EXIT] >= 0 or entries[e, E_GUARDED]) and (called or origin > ROOT):
+                    if called:
+                        kernel[0, 0] = net[pc, 2]
+                        kernel[0, 1] = origin
+                        kernel[0, 2] = arg
+                        after = intern(h, 1)
+                    else:
+                        after = goto(h, origin, np.int64(net[pc, 4]))
+                    if after < 0:
+                        return after
+                    num_pending = _ask_behind(h, e, after, num_pending)
+                    if num_pending < 0:
+                        return num_pending
+    states[s, S_PARTS] = first
+    states[s, S_NUM_PARTS] = num_parts
+    h[COUNT + PARTS] = first + num_parts
+    return 0
+
+
+@njit("int64(int64[::1], int64, uint32[:, ::1], int64, int32[::1])", cache=True, nogil=True)
+def fill_mask(h, s, out, index, ends):
+    """Write the mask of state s into row `index` of out.
+
+    out: uint32[rows, at least num_words], every word of the row is written; ends: int32 ids that are allowed where the
+    text may end (end-of-text tokens). Returns 0, or a status: the network must grow first (LAZY_PC), a table is full
+    (FULL), the budget is spent (BUDGET).
+    """
+    states = i32xn(h, STATES, STATE_WIDTH)
+    if states[s, S_NUM_PARTS] < 0:
+        status = _resolve(h, s)
+        if status < 0:
+            return status
+    entries, parts, pool = i32xn(h, ENTRIES, ENTRY_WIDTH), i32(h, PARTS), i32(h, POOL)
+    owner = i32x2(h, ROW_OWNER)
+    first, num_parts = states[s, S_PARTS], states[s, S_NUM_PARTS]
+    words = h[WORDS]
+    copied = False
+    for k in range(first, first + num_parts):
+        e = parts[k]
+        status = ensure(h, np.int64(e))  # its row may have been given up
+        if status < 0:
+            return status
+        r = entries[e, E_ROW]
+        if r < 0:
+            continue
+        owner[r, 1] = 1
+        row = bit_rows(h, ROWS)[r]
+        if copied:
+            for w in range(words):
+                out[index, w] |= row[w]
+        else:
+            for w in range(words):
+                out[index, w] = row[w]
+            copied = True
+    for w in range(words if copied else 0, out.shape[1]):
+        out[index, w] = 0
+    for k in range(first, first + num_parts):
+        e = parts[k]
+        if entries[e, E_KIND] == NARROW:
+            start = entries[e, E_START]
+            for z in range(start, start + entries[e, E_TOKENS]):
+                t = pool[z]
+                out[index, t >> 5] |= np.uint32(1) << np.uint32(t & 31)
+    if states[s, S_FLAGS] & ACCEPTS:
+        for z in range(ends.shape[0]):
+            out[index, ends[z] >> 5] |= np.uint32(1) << np.uint32(ends[z] & 31)
+    return 0
