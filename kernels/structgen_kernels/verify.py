@@ -3,9 +3,9 @@
 Rows of a *mask store* (int32 [R, words], on the device of the logits) are named by row ids; id -1 means that nothing
 is masked. A tree is consecutive rows of the logits: row 0 for the last committed token, then one row a node, parents
 before children. At each row reached a token is drawn from the masked distribution; if a child holds it the walk goes
-on there. What comes out is identical to masked decoding of one token at a time, whatever was drafted: the token at depth d
-depends on uniform number d and on the logits alone. (Token trees: SpecInfer; with a deterministic draft this is the
-whole of speculative sampling.)
+on there. What comes out is identical to masked decoding of one token at a time, whatever was drafted: the token at
+depth d depends on uniform number d and on the logits alone. (Token trees: SpecInfer; with a deterministic draft this is
+the whole of speculative sampling.)
 
 CPU tensors go to numba kernels, CUDA tensors (and CPU tensors if `TRITON_INTERPRET=1`) to Triton; `reference_verify`
 says the same slowly. The distribution is defined in `rows`.

@@ -20,7 +20,7 @@ from structgen.ir import Node
 from structgen.types import Limits
 from structgen.vocab import Vocabulary
 from structgen_kernels import arena as k
-from structgen_kernels import machine, masks
+from structgen_kernels import machine, masks, tree_masks
 from structgen_kernels import members as kernel_members
 from structgen_kernels.arena import Arena
 
@@ -223,6 +223,20 @@ class Engine:
         if self.limits.max_mask_steps is not None:
             self.header[k.STEPS_LEFT] = self.limits.max_mask_steps
         self._run(masks.fill_mask, state, out, index, self._ends)
+
+    def tree_states(
+        self, state: int, tokens: npt.NDArray[np.int32], parents: npt.NDArray[np.int32]
+    ) -> npt.NDArray[np.int32]:
+        """The states of a draft tree's n + 1 rows below a state (see `structgen_kernels.tree_masks`)."""
+        states = np.zeros(len(tokens) + 1, np.int32)
+        states[0] = state
+        self._run(tree_masks.tree_states, tokens, parents, self._ends, states, np.zeros(1, np.int64))
+        return states
+
+    def fill_each(self, states: npt.NDArray[np.int32], out: Mask, where: npt.NDArray[np.int32]) -> None:
+        """Write the mask of each state into its row of `out`; zeros where there is none."""
+        steps = -1 if self.limits.max_mask_steps is None else self.limits.max_mask_steps
+        self._run(tree_masks.fill_masks, states, where, out, self._ends, steps, np.zeros(2, np.int64))
 
     def accepts(self, state: int) -> bool:
         """Whether the text may end here."""

@@ -11,12 +11,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from structgen.automata.network import ArenaFull
 from structgen.errors import MatcherError
 from structgen.masks.engine import Engine
 from structgen.matcher.closing import closing_of
 from structgen.matcher.plans import plans_of
+from structgen_kernels import tree_masks
 
 if TYPE_CHECKING:
     from structgen.compiler import CompiledGrammar
@@ -89,6 +91,48 @@ class Matcher:
     def is_terminated(self) -> bool:
         """Whether an end-of-text token was accepted."""
         return self._terminated
+
+    # ---- draft trees -------------------------------------------------------------------------------------------
+
+    def traverse_draft_tree(self, tokens: Any, parents: Any, bitmask: Any) -> npt.NDArray[np.bool_]:
+        """Write the masks of a tree of drafted tokens, all in one call.
+
+        Args:
+            tokens: int [n], the drafted token of each node.
+            parents: int [n], the row of each node's parent: 0 is the text so far, 1 + i is node i; parents come first.
+            bitmask: as for `fill_next_token_bitmask`, with n + 1 rows or more. Row 0 is the mask after the text so far,
+                row 1 + i the mask after node i; zeros if node i, or one above it, is illegal, or ends the text.
+
+        Returns:
+            bool [n]: whether each node, and all above it, may follow.
+        """
+        rows = _as_rows(bitmask, self.grammar.vocab.num_words)
+        n = len(tokens)
+        if len(rows) <= n:
+            raise MatcherError(f"a tree of {n} nodes needs a bitmask of {n + 1} rows, this one has {len(rows)}")
+        where = np.arange(n + 1, dtype=np.int32)
+
+        def fill(engine: Engine, states: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+            engine.fill_each(states, rows, where)
+            return states
+
+        legal: npt.NDArray[np.bool_] = self.with_draft_states(tokens, parents, fill)[1:] != 0
+        return legal
+
+    def with_draft_states(self, tokens: Any, parents: Any, use: Callable[[Engine, npt.NDArray[np.int32]], T]) -> T:
+        """`use(engine, states)` with the engine's states of a draft tree's rows, int32 [n + 1]; 0: illegal, 1: ended.
+
+        Should the engine's generation end meanwhile, `use` is called again with the states of the next.
+        """
+        tokens, parents = np.array(tokens, np.int32, ndmin=1), np.array(parents, np.int32, ndmin=1)
+        if tokens.shape != parents.shape or tokens.ndim != 1 or not _come_first(parents):
+            raise MatcherError("a draft tree is tokens [n] and parents [n], each the row of a node before, or 0")
+
+        def call() -> T:
+            state = tree_masks.ENDED if self._terminated else self._state
+            return use(self._engine, self._engine.tree_states(state, tokens, parents))
+
+        return self._try(call)
 
     # ---- moving ------------------------------------------------------------------------------------------------
 
@@ -218,6 +262,11 @@ class Matcher:
             return call()
         except ArenaFull:
             raise self.grammar.too_big() from None
+
+
+def _come_first(parents: npt.NDArray[np.int32]) -> bool:
+    """Whether the parent of each node i is one of rows 0 … i."""
+    return bool(((parents >= 0) & (parents <= np.arange(len(parents)))).all())
 
 
 def _as_rows(bitmask: Any, num_words: int) -> Any:

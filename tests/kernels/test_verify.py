@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -157,7 +159,7 @@ def test_trees_agree_with_the_reference(batch: tuple) -> None:
         temperature=[t for t, _, _ in chosen], top_k=[k or 0 for _, k, _ in chosen],
         top_p=[p or 1.0 for _, _, p in chosen], uniforms=uniforms, with_log_mass=bool(rng.integers(2)),
     )  # fmt: skip
-    for b, (first, end) in enumerate(zip(offsets[:-1], offsets[1:], strict=True)):
+    for b, (first, end) in enumerate(pairwise(offsets)):
         path = verdict.paths[b, : verdict.lengths[b]].tolist()
         emitted = [int(tokens[first + row]) for row in path] + [int(verdict.next_tokens[b])]
         followed = []

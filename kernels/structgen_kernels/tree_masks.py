@@ -1,0 +1,64 @@
+"""Draft trees in the machine: the states of all nodes, and their masks, in one call each.
+
+States are memoised by the machine and masks by the store, so a tree that was seen before costs its row copies.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from structgen_kernels.arena import FIRST_STATE, STEPS_LEFT
+from structgen_kernels.machine import accepts, advance_token
+from structgen_kernels.masks import fill_mask
+
+ENDED = 1  # in place of a state: the text ended with an end-of-text token; nothing follows
+
+
+@njit("int64(int64[::1], int32[::1], int32[::1], int32[::1], int32[::1], int64[::1])", cache=True, nogil=True)
+def tree_states(h, tokens, parents, ends, states, done):
+    """The states of all rows of a draft tree.
+
+    tokens, parents: int32 [n], node i is row i + 1; parents are rows, each before its children. ends: int32,
+    end-of-text tokens. states: int32 [n + 1], of which states[0] is given; the others are written: ENDED after an
+    end-of-text token, 0 where a node is illegal or below one that is. done: int64 [1], nodes finished. Returns 0 or a
+    status; call again to go on.
+    """
+    for i in range(done[0], tokens.shape[0]):
+        s = np.int64(states[parents[i]])
+        t = np.int64(0)
+        if s >= FIRST_STATE:
+            is_end = False
+            for z in range(ends.shape[0]):
+                is_end |= ends[z] == tokens[i]
+            if is_end:
+                t = np.int64(ENDED) if accepts(h, s) else np.int64(0)
+            else:
+                t = advance_token(h, s, np.int64(tokens[i]))
+                if t < 0:
+                    return t
+        states[i + 1] = t
+        done[0] = i + 1
+    return 0
+
+
+@njit("int64(int64[::1], int32[::1], int32[::1], uint32[:, ::1], int32[::1], int64, int64[::1])",
+      cache=True, nogil=True)  # fmt: skip
+def fill_masks(h, states, where, out, ends, max_steps, done):
+    """Writes the mask of states[i] into row where[i] of out, uint32 [R, at least WORDS]; zeros if it is not a state.
+
+    max_steps: trie nodes that each mask may visit, negative: any number. done: int64 [2], masks finished and begun.
+    Returns 0 or a status; call again to go on.
+    """
+    for i in range(done[0], states.shape[0]):
+        if states[i] < FIRST_STATE:
+            out[where[i], :] = 0
+        else:
+            if max_steps >= 0 and done[1] == i:
+                h[STEPS_LEFT] = max_steps
+            done[1] = i + 1
+            status = fill_mask(h, np.int64(states[i]), out, np.int64(where[i]), ends)
+            if status < 0:
+                return status
+        done[0] = done[1] = i + 1
+    return 0
