@@ -4,8 +4,9 @@ A plain `DraftTree` is deterministic: which nodes it has depends on the text so 
 of a row with `q_of_row[row] >= 0` were drawn from that row of `q_rows`, in the order in which they stand. Rows with -1
 may have children that were not drawn (forced text, say); those are verified by drawing from the target.
 
-Whether a further child is drawn, and which nodes get children, may depend on what was drawn before. A child that was
-drawn must not be dropped because of what it is, with one exception: tokens that the grammar forbids may be left out.
+Whether a further child is drawn, and which nodes get children, may depend on what was drawn before (except for `KSeq`,
+where the number of draws at a row is fixed beforehand). A child that was drawn must not be dropped because of what it
+is, with one exception: tokens that the grammar forbids may be left out.
 """
 
 from __future__ import annotations
