@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 
+from structgen.grammar.bnf_reader import read_ebnf, read_gbnf
 from structgen.grammar.dead_ends import check_guards
-from structgen.grammar.form import Grammar
+from structgen.grammar.form import Grammar, Piece, Rule
 from structgen.grammar.lark_reader import read_lark
 from structgen.grammar.lexing import scan
 from structgen.grammar.lower import Lowering
+from structgen.grammar.regex import parse_regex
 from structgen.ir import Node
 
-READERS: dict[str, tuple[Callable[..., Grammar], str]] = {"lark": (read_lark, "start")}
+
+def read_pattern(text: str, *, start: str = "start") -> Grammar:
+    """A regular expression (ECMA-262) as a grammar of one rule."""
+    digest = hashlib.blake2b(repr(("regex", text)).encode(), digest_size=16).digest()
+    return Grammar(start, {start: Rule(start, Piece(parse_regex(text)))}, digest=digest)
+
+
+READERS: dict[str, tuple[Callable[..., Grammar], str]] = {
+    "lark": (read_lark, "start"),
+    "gbnf": (read_gbnf, "root"),
+    "ebnf": (read_ebnf, "root"),
+    "regex": (read_pattern, "start"),
+}
 """How to read a dialect, and the rule it starts from unless told otherwise."""
 
 

@@ -15,7 +15,16 @@ from structgen.grammar.form import Choice, Expression, Grammar, Piece, Ref, Repe
 
 INLINE_BUDGET = 400  # edges that inlining one rule may add
 TOTAL_BUDGET = 20_000  # edges of the whole grammar, beyond which nothing that is used twice is inlined
-COPIES = 64  # bodies written out for a bounded repeat
+COPIES = 12  # bodies written out for a bounded repeat; with more it is counted
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A symbol: at least `min` (not 0) and at most `max` times a rule, none of which is empty."""
+
+    name: str
+    min: int
+    max: int | None
 
 
 @dataclass
@@ -37,13 +46,10 @@ class Flat:
 def flatten(grammar: Grammar, *, label: Callable[[Expression], Symbol] | None = None, inline: bool = True) -> Flat:
     """Flatten a grammar. `label` may replace a leaf by another symbol; `inline=False` keeps every rule a call."""
     reachable = _reachable(grammar)
-    rules: dict[str, Automaton] = {}
+    build = _Builder(label)
     for name in reachable:
-        automaton = Automaton()
-        end = automaton.state()
-        automaton.final[end] = None
-        _build(automaton, grammar.rules[name].body, 0, end, label)
-        rules[name] = automaton
+        build.rule(name, grammar.rules[name].body)
+    rules = build.rules
     nullable = _without_empty(rules)
     unproductive = _prune(rules)
     before = sum(automaton.size() for automaton in rules.values())
@@ -96,47 +102,65 @@ def _reachable(grammar: Grammar) -> list[str]:
     return list(order)
 
 
-def _build(
-    automaton: Automaton, node: Expression, source: int, target: int, label: Callable[[Expression], Symbol] | None
-) -> None:
-    """Add what leads from one state to another by an expression."""
-    if isinstance(node, Sequence):
-        if not node.parts:
-            automaton.edge(source, None, target)
-        for index, part in enumerate(node.parts):
-            end = target if index == len(node.parts) - 1 else automaton.state()
-            _build(automaton, part, source, end, label)
+class _Builder:
+    """Makes automata of expressions; the body of a repeat with many bodies becomes a rule of its own."""
+
+    def __init__(self, label: Callable[[Expression], Symbol] | None) -> None:
+        self.label = label
+        self.rules: dict[str, Automaton] = {}
+
+    def rule(self, name: str, body: Expression) -> None:
+        """Add a rule."""
+        automaton = self.rules[name] = Automaton()
+        end = automaton.state()
+        automaton.final[end] = None
+        self.build(name, automaton, body, 0, end)
+
+    def build(self, name: str, automaton: Automaton, node: Expression, source: int, target: int) -> None:
+        """Add what leads from one state to another by an expression."""
+        if isinstance(node, Sequence):
+            if not node.parts:
+                automaton.edge(source, None, target)
+            for index, part in enumerate(node.parts):
+                end = target if index == len(node.parts) - 1 else automaton.state()
+                self.build(name, automaton, part, source, end)
+                source = end
+        elif isinstance(node, Choice):
+            for part in node.parts:
+                self.build(name, automaton, part, source, target)
+        elif isinstance(node, Repeat):
+            self.repeat(name, automaton, node, source, target)
+        else:
+            if isinstance(node, Piece) and node.language.nullable:
+                automaton.edge(source, None, target)
+            if not isinstance(node, Piece) or node.language.max_bound != 0:
+                automaton.edge(source, node if self.label is None else self.label(node), target)
+
+    def repeat(self, name: str, automaton: Automaton, node: Repeat, source: int, target: int) -> None:
+        """Add a repeat."""
+        if max(node.min, node.max or 0) > COPIES:
+            body = f"{name}#{len(self.rules)}"
+            self.rule(body, node.body)
+            automaton.edge(source, Counted(body, max(node.min, 1), node.max), target)
+            if node.min == 0:
+                automaton.edge(source, None, target)
+            return
+        for _ in range(node.min):
+            end = automaton.state()
+            self.build(name, automaton, node.body, source, end)
             source = end
-    elif isinstance(node, Choice):
-        for part in node.parts:
-            _build(automaton, part, source, target, label)
-    elif isinstance(node, Repeat):
-        _repeat(automaton, node, source, target, label)
-    else:
-        if isinstance(node, Piece) and node.language.nullable:
-            automaton.edge(source, None, target)
-        automaton.edge(source, node if label is None else label(node), target)
-
-
-def _repeat(
-    automaton: Automaton, node: Repeat, source: int, target: int, label: Callable[[Expression], Symbol] | None
-) -> None:
-    for _ in range(node.min):
-        end = automaton.state()
-        _build(automaton, node.body, source, end, label)
-        source = end
-    if node.max is None:
-        loop = automaton.state()
-        automaton.edge(source, None, loop)
-        _build(automaton, node.body, loop, loop, label)
-        automaton.edge(loop, None, target)
-        return
-    automaton.edge(source, None, target)
-    for _ in range(node.max - node.min):
-        end = automaton.state()
-        _build(automaton, node.body, source, end, label)
-        automaton.edge(end, None, target)
-        source = end
+        if node.max is None:
+            loop = automaton.state()
+            automaton.edge(source, None, loop)
+            self.build(name, automaton, node.body, loop, loop)
+            automaton.edge(loop, None, target)
+            return
+        automaton.edge(source, None, target)
+        for _ in range(node.max - node.min):
+            end = automaton.state()
+            self.build(name, automaton, node.body, source, end)
+            automaton.edge(end, None, target)
+            source = end
 
 
 def _without_empty(rules: dict[str, Automaton]) -> set[str]:
@@ -152,9 +176,11 @@ def _without_empty(rules: dict[str, Automaton]) -> set[str]:
     for name, automaton in rules.items():
         for source, edges in enumerate(list(automaton.edges)):
             for symbol, targets in list(edges.items()):
-                if isinstance(symbol, Ref) and symbol.name in nullable:
+                if isinstance(symbol, (Ref, Counted)) and symbol.name in nullable:
                     for target in targets:
                         automaton.edge(source, None, target)
+                        if isinstance(symbol, Counted):
+                            automaton.edge(source, replace(symbol, min=1), target)
         if name in nullable:
             rules[name] = _nonempty(automaton)
     return nullable
@@ -168,7 +194,7 @@ def _passes(automaton: Automaton, nullable: set[str]) -> bool:
         if state in automaton.final:
             return True
         for symbol, targets in automaton.edges[state].items():
-            if symbol is None or (isinstance(symbol, Ref) and symbol.name in nullable):
+            if symbol is None or (isinstance(symbol, (Ref, Counted)) and symbol.name in nullable):
                 for target in targets:
                     if target not in seen:
                         seen.add(target)
@@ -208,7 +234,7 @@ def _prune(rules: dict[str, Automaton]) -> set[str]:
         rules[name] = Automaton()
     for automaton in rules.values():
         for edges in automaton.edges:
-            for symbol in [symbol for symbol in edges if isinstance(symbol, Ref) and symbol.name in dead]:
+            for symbol in [symbol for symbol in edges if isinstance(symbol, (Ref, Counted)) and symbol.name in dead]:
                 del edges[symbol]
     return dead
 
@@ -221,7 +247,7 @@ def _completes(automaton: Automaton, productive: set[str]) -> bool:
         if state in automaton.final:
             return True
         for symbol, targets in automaton.edges[state].items():
-            if not isinstance(symbol, Ref) or symbol.name in productive:
+            if not isinstance(symbol, (Ref, Counted)) or symbol.name in productive:
                 for target in targets:
                     if target not in seen:
                         seen.add(target)
@@ -274,6 +300,7 @@ def _inline(rules: dict[str, Automaton], start: str) -> None:
     for name in list(rules):
         rules[name] = _loops(minimal(rules[name]), name)
     calls = {name: _calls(automaton) for name, automaton in rules.items()}
+    counted = {symbol.name for one in rules.values() for symbol in one.symbols() if isinstance(symbol, Counted)}
     dirty: set[str] = set()
     while True:
         uses: dict[str, int] = {}
@@ -283,7 +310,7 @@ def _inline(rules: dict[str, Automaton], start: str) -> None:
         total = sum(automaton.size() for automaton in rules.values())
         candidates = []
         for name in rules:
-            if name == start or name in calls[name]:
+            if name == start or name in calls[name] or name in counted:
                 continue
             if name in dirty:
                 rules[name] = _loops(minimal(rules[name]), name)
@@ -314,7 +341,11 @@ def _inline(rules: dict[str, Automaton], start: str) -> None:
 
 
 def _calls(automaton: Automaton) -> dict[str, int]:
-    return {symbol.name: count for symbol, count in automaton.symbols().items() if isinstance(symbol, Ref)}
+    out: dict[str, int] = {}
+    for symbol, count in automaton.symbols().items():
+        if isinstance(symbol, (Ref, Counted)):
+            out[symbol.name] = out.get(symbol.name, 0) + count
+    return out
 
 
 def _substituted(automaton: Automaton, call: Ref, body: Automaton) -> Automaton:

@@ -16,6 +16,7 @@ from structgen.errors import GrammarSyntaxError
 from structgen.grammar.automaton import Automaton, Symbol
 from structgen.grammar.charbytes import byte_mask
 from structgen.grammar.contexts import START
+from structgen.grammar.flatten import Counted
 from structgen.grammar.form import Embedded, Lexeme, Piece, Ref
 from structgen.grammar.lexing import Lexed, Scanned, no_text
 from structgen.grammar.scanner import Token, guard_of, step_both
@@ -37,6 +38,7 @@ from structgen.ir import (
     optional,
     seq,
 )
+from structgen.ir import repeat as repeat_node
 
 Resolve = Callable[[Embedded], Node]
 Declared = Mapping[str, Node]
@@ -129,6 +131,8 @@ class Lowering:
         """What an edge reads: any of these."""
         if isinstance(symbol, Ref):
             return (Call(self.rule(symbol.name)),)
+        if isinstance(symbol, Counted):
+            return (repeat_node(Call(self.rule(symbol.name)), symbol.min, symbol.max),)
         if isinstance(symbol, Lexed):
             return self.terminal(symbol)
         if isinstance(symbol, Piece):
