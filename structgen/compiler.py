@@ -8,8 +8,10 @@ generation is recognised and never misread.
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections import OrderedDict
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,8 +20,9 @@ import numpy.typing as npt
 from structgen.automata.network import ArenaFull
 from structgen.errors import BudgetExceeded, GrammarSyntaxError, InvalidSchemaError, MatcherError
 from structgen.grammar.dialects import grammar_to_ir
+from structgen.grammar.form import Embedded
 from structgen.grammar.regex import parse_regex
-from structgen.ir import Call, Node, Rule, Text
+from structgen.ir import Call, Node, Rule, Text, literal
 from structgen.masks.engine import Engine
 from structgen.schema import SchemaOptions, compile_to_ir
 from structgen.schema.report import SchemaReport
@@ -230,7 +233,8 @@ def compile_grammar(
 ) -> CompiledGrammar:
     """Compile a context-free grammar that the whole text must match.
 
-    `dialect` says how to read it; nothing is guessed: "lark" (with `start`, by default "start"). `lexer` says how a
+    `dialect` says how to read it; nothing is guessed: "lark", "gbnf", "ebnf" or
+    "regex". It begins with the rule `start` (by default "start" in Lark, "root" in GBNF and EBNF). `lexer` says how a
     text becomes terminals, in dialects that have them: "contextual" as Lark with LALR does it, "basic" as Lark does
     it without context, "dynamic" any way that the rules allow. See docs/grammars.md.
 
@@ -238,8 +242,49 @@ def compile_grammar(
         GrammarSyntaxError: the grammar cannot be read, or describes no text; line, column and a hint.
         UnsupportedGrammarError: it cannot be enforced exactly.
     """
-    root = grammar_to_ir(text, dialect=dialect, start=start, lexer=lexer)
+    resolve = Embeddings(vocab)
+    root = grammar_to_ir(text, dialect=dialect, start=start, lexer=lexer, resolve=resolve)
     return CompiledGrammar(root, vocab, report=None, limits=limits)
+
+
+class Embeddings:
+    """What a grammar embeds: special tokens by name or id, and JSON Schemas."""
+
+    def __init__(self, vocab: Vocabulary, options: SchemaOptions | None = None) -> None:
+        self.vocab = vocab
+        self.options = options or SchemaOptions()
+
+    def __call__(self, embedded: Embedded) -> Node:
+        """The IR of an embedding. Raises `CompileError`."""
+        if embedded.kind == "special":
+            return literal(self.special(embedded))
+        assert embedded.kind == "json"
+        try:
+            schema = json.loads(embedded.text)
+        except ValueError as error:
+            raise GrammarSyntaxError(
+                f"a JSON Schema was expected: {error}", line=embedded.place.line, column=embedded.place.column
+            ) from None
+        return compile_to_ir(schema, self.options).root
+
+    def special(self, embedded: Embedded) -> bytes:
+        """What stands for a special token `<name>` or `<[id]>`; a token that is text under this name is that text."""
+        name, vocab = embedded.text, self.vocab
+        by_id = re.fullmatch(r"<\[(\d+)\]>", name)
+        token_id = int(by_id[1]) if by_id else vocab.special_tokens.get(name)
+        if token_id is not None and token_id in vocab.special_token_ids:
+            return vocab.special_spelling(token_id)
+        if token_id is None and name.encode() in vocab.tokens:
+            return name.encode()
+        if token_id is not None and token_id < vocab.vocab_size and vocab.tokens[token_id]:
+            return vocab.tokens[token_id]
+        near = get_close_matches(name, vocab.special_tokens, 3)
+        raise GrammarSyntaxError(
+            f"the vocabulary has no token {name}",
+            line=embedded.place.line,
+            column=embedded.place.column,
+            advice=f"did you mean {', '.join(near)}?" if near else "see Vocabulary.special_tokens",
+        )
 
 
 def warmup(vocab: Vocabulary, *, limits: Limits | None = None) -> None:

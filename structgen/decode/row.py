@@ -118,9 +118,9 @@ class Row:
         if self._matcher.fill_closing_bitmask(bitmask, index, self.remaining + 1):
             return
         if not self._way_out:
-            ending = self._matcher.shortest_completion(self.remaining * self.grammar.vocab.max_token_bytes)
+            ending = self._matcher.shortest_completion(self.remaining * self.grammar.vocab.max_spelled_bytes)
             assert ending, "an ending fits here, and where it is empty the end of text was left"
-            self._way_out = self.grammar.vocab.encode(ending)
+            self._way_out = self.grammar.vocab.spell(ending)
         bitmask[index] = 0
         bitmask[index, self._way_out[0] // 32] = np.uint32(1 << (self._way_out[0] % 32)).view(np.int32)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from structgen.grammar.bnf_reader import read_ebnf, read_gbnf
 from structgen.grammar.dead_ends import check_guards
-from structgen.grammar.form import Grammar, Piece, Rule
+from structgen.grammar.form import Embedded, Grammar, Piece, Rule
 from structgen.grammar.lark_reader import read_lark
 from structgen.grammar.lexing import scan
 from structgen.grammar.lower import Lowering
@@ -38,9 +38,16 @@ def read_grammar(text: str, *, dialect: str = "lark", start: str | None = None) 
     return reader(text, start=default if start is None else start)
 
 
-def grammar_to_ir(text: str, *, dialect: str = "lark", start: str | None = None, lexer: str = "contextual") -> Node:
-    """The IR of a grammar's text."""
+def grammar_to_ir(
+    text: str,
+    *,
+    dialect: str = "lark",
+    start: str | None = None,
+    lexer: str = "contextual",
+    resolve: Callable[[Embedded], Node] | None = None,
+) -> Node:
+    """The IR of a grammar's text; `resolve` says what special tokens and JSON Schemas in it are."""
     grammar = read_grammar(text, dialect=dialect, start=start)
     scanned = scan(grammar, lexer=lexer)
     check_guards(scanned)
-    return Lowering(scanned, tag=lexer).root()
+    return Lowering(scanned, tag=lexer, resolve=resolve).root()

@@ -36,7 +36,7 @@ def _power_of_two(n: int) -> int:
 
 
 def _capacities(vocab: Vocabulary, limits: Limits) -> dict[int, int]:
-    states, trie = limits.max_states, vocab.trie
+    states, trie = limits.max_states, vocab.spelled_trie
     rows = max(limits.max_row_bytes // (4 * vocab.num_words), 16)
     nodes = 4 * len(trie.nodes) + (1 << 20)
     tokens = 4 * len(trie.tokens) + (1 << 21)
@@ -83,14 +83,14 @@ def _capacities(vocab: Vocabulary, limits: Limits) -> dict[int, int]:
         k.GUARD_ITEMS: 8 * states,
         k.GUARDED_EXITS: 4 * states,
         k.RANGES: max(len(trie.tokens), 1) + 1,
-        k.STACK: vocab.max_token_bytes + 2,
-        k.FRAMES: vocab.max_token_bytes + 2,
+        k.STACK: vocab.max_spelled_bytes + 2,
+        k.FRAMES: vocab.max_spelled_bytes + 2,
         k.CURSORS: 2 * len(trie.nodes) + 1024,
         k.PENDING: 1 << 16,
         k.NEEDS: 1 << 12,
         k.NOTES: 1 << 18,
-        k.PAIRS: vocab.max_token_bytes + 2,
-        k.SHORT: min(vocab.max_token_bytes + 1, LENGTH_ROWS),
+        k.PAIRS: vocab.max_spelled_bytes + 2,
+        k.SHORT: min(vocab.max_spelled_bytes + 1, LENGTH_ROWS),
     }
 
 
@@ -100,7 +100,7 @@ def _members(words: npt.NDArray[np.uint64]) -> bytes:
 
 def _short_rows(vocab: Vocabulary, rows: npt.NDArray[np.uint32]) -> None:
     """Row r: the tokens of at most r code points (bytes that start one), and all that hold a quote or a backslash."""
-    trie = vocab.trie
+    trie = vocab.spelled_trie
     data = trie.token_data
     starts = np.concatenate(([0], np.cumsum((data & 0xC0) != 0x80)))[trie.token_start]
     quoting = np.concatenate(([0], np.cumsum((data == 0x22) | (data == 0x5C))))[trie.token_start]
@@ -129,14 +129,14 @@ class Engine:
         self._ends = np.array(vocab.eos_token_ids, np.int32)
         self._byte_out = np.zeros(1, np.int64)
         self.header[k.WIDE] = WIDE_TOKENS
-        self.header[k.ARG_CAP] = vocab.max_token_bytes + COUNTER_SLACK
-        self.header[k.LONGEST_TOKEN] = vocab.max_token_bytes
+        self.header[k.ARG_CAP] = vocab.max_spelled_bytes + COUNTER_SLACK
+        self.header[k.LONGEST_TOKEN] = vocab.max_spelled_bytes
         self._load_trie(fresh=arena is None)
         self.network = Network(self.arena)
 
     def _load_trie(self, *, fresh: bool) -> None:
         """Put the vocabulary's trie into the tables; in memory used before it is still there."""
-        trie, tables, header = self.vocab.trie, self.arena.tables, self.header
+        trie, tables, header = self.vocab.spelled_trie, self.arena.tables, self.header
         num_nodes = len(trie.nodes) - 1
         for table, data in (
             (k.NODES, trie.nodes),

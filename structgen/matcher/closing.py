@@ -92,7 +92,7 @@ class Closing:
         """Tokens that suffice to spell a shortest completion, or None if that takes more than `limit`."""
         with self._lock:
             rest = self._state(state)
-            if rest is None or rest.cost > limit * self._engine.vocab.max_token_bytes:
+            if rest is None or rest.cost > limit * self._engine.vocab.max_spelled_bytes:
                 return None
             if state not in self._num_tokens:
                 text = self._within_guards(state, rest)
@@ -141,7 +141,7 @@ class Closing:
     def _spelled(self, text: bytes) -> int | None:
         """Tokens of a text; None where the vocabulary (one without single bytes) cannot spell it."""
         try:
-            return len(self._engine.vocab.encode(text))
+            return len(self._engine.vocab.spell(text))
         except TokenizerError:
             return None
 

@@ -40,7 +40,7 @@ class Plans:
         """Tokens that suffice to complete a state, or None if that takes more than `limit`."""
         with self._lock:
             if state not in self._plans:
-                text = self._closing.completion(state, limit * self._vocab.max_token_bytes)
+                text = self._closing.completion(state, limit * self._vocab.max_spelled_bytes)
                 if text is None:
                     return None
                 self._plans[state] = self._spelled(text)
@@ -61,7 +61,7 @@ class Plans:
     def _spelled(self, text: bytes) -> list[int] | None:
         """The tokens of a text; None where the vocabulary (one without single bytes) cannot spell it."""
         try:
-            return self._vocab.encode(text)
+            return self._vocab.spell(text)
         except TokenizerError:
             return None
 

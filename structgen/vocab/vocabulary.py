@@ -200,8 +200,58 @@ class Vocabulary:
 
     @cached_property
     def trie(self) -> TokenTrie:
-        """The trie over all text tokens, built when first asked for."""
+        """The trie over all text tokens, built when first asked for. What masks walk is `spelled_trie`."""
         return TokenTrie.from_tokens(self.tokens)
+
+    def special_spelling(self, token_id: int) -> bytes:
+        """How masks spell a special token: four bytes that no text holds, because UTF-8 has no byte 0xFF.
+
+        Raises `TokenizerError` for an id that is not special, or that ends a text.
+        """
+        name = self.special_token_bytes(token_id)
+        if token_id in self.eos_token_ids:
+            raise TokenizerError(
+                f"{name.decode(errors='replace')} ends a text and cannot stand inside one",
+                advice="pass eos_token_ids without it",
+            )
+        return _private(token_id)
+
+    @cached_property
+    def spelled_tokens(self) -> tuple[bytes, ...]:
+        """The bytes of each token as masks see them: special tokens have private ones, end of text and padding none.
+
+        Tokens that hold the byte 0xFF have none either: no text does, and none must spell a special token.
+        """
+        spelled = [b"" if _PRIVATE in token else token for token in self.tokens]
+        for token_id, _ in self._specials:
+            if token_id not in self.eos_token_ids:
+                spelled[token_id] = _private(token_id)
+        return tuple(spelled)
+
+    @cached_property
+    def spelled_trie(self) -> TokenTrie:
+        """The trie over `spelled_tokens`, built when first asked for."""
+        return TokenTrie.from_tokens(self.spelled_tokens)
+
+    @cached_property
+    def max_spelled_bytes(self) -> int:
+        """Length of the longest of `spelled_tokens`, in bytes."""
+        return max(map(len, self.spelled_tokens), default=0)
+
+    def spell(self, data: bytes) -> list[int]:
+        """Token ids for bytes as masks see them: `encode`, and special tokens where their spellings stand."""
+        out: list[int] = []
+        begin = at = 0
+        while (at := data.find(_PRIVATE, at)) >= 0:
+            token_id = sum(
+                (byte & 0x7F) << shift for byte, shift in zip(data[at + 1 : at + 4], (14, 7, 0), strict=False)
+            )
+            if token_id not in self.special_token_ids or data[at : at + 4] != _private(token_id):
+                at += 1
+                continue
+            out += [*(self.encode(data[begin:at]) if at > begin else ()), token_id]
+            begin = at = at + 4
+        return out + self.encode(data[begin:]) if begin < len(data) else out
 
     @cached_property
     def fingerprint(self) -> str:
@@ -225,6 +275,14 @@ class Vocabulary:
 
     def __repr__(self) -> str:
         return f"<Vocabulary of {self.vocab_size} tokens, eos {list(self.eos_token_ids)}, {self.fingerprint[:12]}>"
+
+
+_PRIVATE = b"\xff"
+
+
+def _private(token_id: int) -> bytes:
+    """0xFF and the id in three bytes of seven bits, all above 0x7F: a prefix of no other spelling."""
+    return bytes((0xFF, *(0x80 | token_id >> shift & 0x7F for shift in (14, 7, 0))))
 
 
 def _ids(token_ids: TokenIds) -> tuple[int, ...]:
