@@ -14,6 +14,7 @@ from structgen.errors import (
     GrammarSyntaxError,
     GrammarTooComplex,
     InvalidSchemaError,
+    InvalidTagError,
     MatcherError,
     StructgenError,
     TokenizerError,
@@ -21,11 +22,19 @@ from structgen.errors import (
     UnsatisfiableSchemaError,
     UnsupportedGrammarError,
     UnsupportedSchemaError,
+    UnsupportedTagError,
 )
 from structgen.types import Limits
 
 if TYPE_CHECKING:
-    from structgen.compiler import CompiledGrammar, compile_grammar, compile_regex, compile_schema, warmup
+    from structgen.compiler import (
+        CompiledGrammar,
+        compile_grammar,
+        compile_regex,
+        compile_schema,
+        compile_structural_tag,
+        warmup,
+    )
     from structgen.decode.generate import generate
     from structgen.decode.result import Result
     from structgen.grammar.shipped import list_grammars, load_grammar
@@ -44,6 +53,7 @@ _HOME = {
     "compile_grammar": "structgen.compiler",
     "compile_regex": "structgen.compiler",
     "compile_schema": "structgen.compiler",
+    "compile_structural_tag": "structgen.compiler",
     "generate": "structgen.decode.generate",
     "list_grammars": "structgen.grammar.shipped",
     "load_grammar": "structgen.grammar.shipped",
@@ -70,6 +80,7 @@ __all__ = [
     "GrammarSyntaxError",
     "GrammarTooComplex",
     "InvalidSchemaError",
+    "InvalidTagError",
     "Limits",
     "Matcher",
     "MatcherError",
@@ -81,11 +92,13 @@ __all__ = [
     "UnsatisfiableSchemaError",
     "UnsupportedGrammarError",
     "UnsupportedSchemaError",
+    "UnsupportedTagError",
     "Vocabulary",
     "__version__",
     "compile_grammar",
     "compile_regex",
     "compile_schema",
+    "compile_structural_tag",
     "generate",
     "list_grammars",
     "load_grammar",

@@ -26,6 +26,7 @@ from structgen.ir import Call, Node, Rule, Text, literal
 from structgen.masks.engine import Engine
 from structgen.schema import SchemaOptions, compile_to_ir
 from structgen.schema.report import SchemaReport
+from structgen.tags import response_format, tag_to_ir, tools_format
 from structgen.types import Limits
 from structgen.vocab import Vocabulary
 
@@ -244,6 +245,29 @@ def compile_grammar(
     """
     resolve = Embeddings(vocab)
     root = grammar_to_ir(text, dialect=dialect, start=start, lexer=lexer, resolve=resolve)
+    return CompiledGrammar(root, vocab, report=None, limits=limits)
+
+
+def compile_structural_tag(
+    tag: Any, vocab: Vocabulary, *, options: SchemaOptions | None = None, limits: Limits | None = None
+) -> CompiledGrammar:
+    """Compile a structural tag: free text in which triggers open constrained regions.
+
+    `tag` is XGrammar's JSON (dict or text), in its newer form with `format` or the older with `structures`; a list of
+    OpenAI's `tools`; or OpenAI's `response_format`. `structgen.tags.tools_format` says how tools become a tag, and has
+    options for the choice and for the format of calls. See docs/grammars.md.
+
+    Raises:
+        InvalidTagError, UnsupportedTagError: with the JSON pointer of the part.
+        CompileError: for a schema or grammar in it.
+    """
+    if isinstance(tag, list):
+        tag = tools_format(tag)
+    elif (isinstance(tag, dict) and tag.get("type") in ("text", "json_object")) or (
+        isinstance(tag, dict) and isinstance(tag.get("json_schema"), dict) and "schema" in tag["json_schema"]
+    ):
+        tag = response_format(tag)
+    root = tag_to_ir(tag, Embeddings(vocab, options), options)
     return CompiledGrammar(root, vocab, report=None, limits=limits)
 
 

@@ -81,6 +81,18 @@ class UnsupportedSchemaError(_SchemaError):
     _what = "unsupported schema"
 
 
+class InvalidTagError(_SchemaError):
+    """The document is not a structural tag, a list of tools or a response format."""
+
+    _what = "invalid structural tag"
+
+
+class UnsupportedTagError(_SchemaError):
+    """A part of a structural tag that structgen cannot enforce exactly, and therefore refuses."""
+
+    _what = "unsupported structural tag"
+
+
 class UnsatisfiableSchemaError(_SchemaError):
     """No JSON value satisfies the schema."""
 

@@ -29,6 +29,7 @@ RANKS = {
     "reference": 2,
     "schema": 3,
     "masks": 3,
+    "tags": 3,
     "compiler": 4,
     "matcher": 5,
     "decode": 6,
