@@ -406,7 +406,7 @@ class Network:
         """
         first, last = keys[low], keys[high - 1]
         shared = depth
-        while high - low > 1 and first[shared] == last[shared]:
+        while depth and first[shared] == last[shared]:  # not at the root: its first byte is what is checked
             shared += 1
         rows = []
         at = low

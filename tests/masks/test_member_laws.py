@@ -113,3 +113,13 @@ def test_many_keys_in_any_order() -> None:
     fresh = CompiledGrammar(root, vocab, report=None).matcher()
     ending = fresh.shortest_completion()
     assert ending is not None and len(ending) == 150 * len('"000"0,') - 1
+
+
+def test_a_shared_first_byte_is_checked() -> None:
+    """All keys start alike, and all are behind: no key may follow, only additional members."""
+    keys = (Member(b"a:", literal("a"), False), Member(b"ab:", literal("a"), False))
+    matcher = CompiledGrammar(
+        seq(Members(keys, literal("cc"), literal(","), True), literal("}")), VOCAB, report=None
+    ).matcher()
+    assert matcher.accept_bytes(b"ab:a,")
+    assert matcher.allowed_bytes() == b"c"
