@@ -1,0 +1,199 @@
+"""The space that samplers walk: a model, a language and what was learnt of both, prefix by prefix.
+
+Owns visits: the one call into the model for a batch of prefixes, the masks, the length limit, and the count of forward
+passes. A prefix that is in the trie costs nothing to visit again, whoever visited it first.
+"""
+
+from __future__ import annotations
+
+import uuid
+import weakref
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from structgen.decode.aligned.futures import DEFAULT_MAX_BYTES, NO_NODE, ROOT, Floats, Futures, Key
+from structgen.decode.aligned.language import NO_STATE, Masked
+from structgen.decode.aligned.model import LanguageModel, Shape
+from structgen_kernels import futures as kernels
+from structgen_kernels.futures import END, UNSEEN
+
+if TYPE_CHECKING:
+    from structgen.compiler import CompiledGrammar
+
+Place = tuple[int, int]
+"""(node, number of an edge): the prefix behind that edge. (NO_NODE, 0) is the empty prefix."""
+
+START: Place = (NO_NODE, 0)
+
+
+class Space:
+    """The prefixes of a language under a model, visited as far as anyone has gone.
+
+    Args:
+        model: what the next token is drawn from.
+        grammar: the language.
+        max_tokens: the longest text, its end-of-text token not counted.
+        shape: temperature, top-k and top-p, applied before anything is recorded.
+        futures: a trie with the same key to go on from; None: a new one, of `max_bytes`.
+        constraint: a name for the grammar that outlives this process; None: the object's identity.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        grammar: CompiledGrammar,
+        *,
+        max_tokens: int,
+        shape: Shape | None = None,
+        futures: Futures | None = None,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+        constraint: str | None = None,
+    ) -> None:
+        if max_tokens < 0:
+            raise ValueError(f"max_tokens must not be negative, not {max_tokens}")
+        self.model = model
+        self.grammar = grammar
+        self.max_tokens = max_tokens
+        self.shape = shape or Shape()
+        self.language = Masked(grammar)
+        key = key_of(model, grammar, max_tokens, self.shape, constraint)
+        if futures is None:
+            futures = Futures(key, max_bytes=max_bytes)
+        elif futures.key != key:
+            raise ValueError(f"these futures are about {futures.key}, not {key}")
+        self.futures = futures
+        self.forward_passes = 0
+        """Prefixes that the model was asked about. A batch of n counts n."""
+        self.forward_calls = 0
+        """Calls into the model; one may ask about many prefixes."""
+        self.asked: set[Place] = set()
+        """The places that the last visit asked the model about."""
+        size = grammar.vocab.vocab_size
+        self._tokens = np.zeros(size, np.int32)
+        self._logp = np.zeros(size)
+        self.scratch: Floats = np.zeros(size)
+        self._ends = np.array(sorted(self.language.ends), np.int32)
+
+    # ---- visiting ----------------------------------------------------------------------------------------------
+
+    def node(self, place: Place) -> int:
+        """The node at a place, or UNSEEN; END where the edge ends the text."""
+        parent, edge = place
+        if parent == NO_NODE:
+            return ROOT if self.futures.num_nodes else UNSEEN
+        return int(self.futures.child[self.futures.start[parent] + edge])
+
+    def visit(self, places: Sequence[Place]) -> list[int]:
+        """The nodes at places that are no ends; those not seen before are asked of the model, in one call."""
+        unseen = [place for place in dict.fromkeys(places) if self.node(place) == UNSEEN]
+        asked, prefixes = [], []
+        self.asked = set()
+        for place in unseen:
+            prefix = self.prefix(place)
+            state = self._state(place, prefix)
+            state, mask = self.language.mask(state, prefix, ends_only=len(prefix) >= self.max_tokens)
+            if mask.any():
+                asked.append((place, state, mask))
+                self.asked.add(place)
+                prefixes.append(prefix)
+            else:  # nothing may follow: the model need not be asked
+                self.futures.add(*place, state, self._tokens[:0], self._logp[:0], np.zeros(0, bool))
+        if prefixes:
+            rows = self.shape.apply(self.model.next_logprobs(prefixes))
+            self._check(rows.shape, len(prefixes))
+            self.forward_passes += len(prefixes)
+            self.forward_calls += 1
+            for (place, state, mask), row in zip(asked, rows, strict=True):
+                n = int(kernels.allowed(np.ascontiguousarray(row), mask, self._tokens, self._logp))
+                tokens = self._tokens[:n]
+                ends = np.isin(tokens, self._ends)
+                self.futures.add(*place, state, tokens, self._logp[:n], ends)
+        nodes = [self.node(place) for place in places]
+        for node in nodes:
+            self.futures.touch(node)
+        return nodes
+
+    def prefix(self, place: Place) -> list[int]:
+        """The tokens of a place."""
+        parent, edge = place
+        if parent == NO_NODE:
+            return []
+        return [*self.futures.tokens_of(parent), int(self.futures.token[self.futures.start[parent] + edge])]
+
+    def walk(self, tokens: Sequence[int]) -> list[int]:
+        """The nodes of every prefix of `tokens`, visited as needed; it ends early where a token may not follow.
+
+        An end-of-text token at the end of `tokens` has no node of its own.
+        """
+        nodes = self.visit([START])
+        for token in tokens:
+            edge = self.futures.edge_of(nodes[-1], token)
+            if edge is None or self.node((nodes[-1], edge)) == END:
+                break
+            nodes += self.visit([(nodes[-1], edge)])
+        return nodes
+
+    def logp(self, tokens: Sequence[int]) -> float:
+        """The log-probability of a text with its end-of-text token; -inf if it is not in the language."""
+        nodes = self.walk(tokens)
+        if not tokens or len(nodes) != len(tokens) or tokens[-1] not in self.language.ends:
+            return -np.inf
+        total = 0.0
+        for node, token in zip(nodes, tokens, strict=True):
+            edge = self.futures.edge_of(node, token)
+            if edge is None:
+                return -np.inf
+            total += float(self.futures.logp[self.futures.start[node] + edge])
+        return total
+
+    def _state(self, place: Place, prefix: list[int]) -> int:
+        parent, _ = place
+        if parent == NO_NODE:
+            return NO_STATE
+        return self.language.after(int(self.futures.state[parent]), prefix[:-1], prefix[-1])
+
+    def _check(self, shape: tuple[int, ...], num_prefixes: int) -> None:
+        size = self.grammar.vocab.vocab_size
+        if len(shape) != 2 or shape[0] != num_prefixes or shape[1] > size:
+            raise ValueError(f"the model gave rows of shape {shape} for {num_prefixes} prefixes and {size} tokens")
+
+
+def key_of(
+    model: LanguageModel, grammar: CompiledGrammar, max_tokens: int, shape: Shape, constraint: str | None = None
+) -> Key:
+    """The key of what is learnt about a model (with its prompt), a grammar, a limit and sampling options.
+
+    `constraint` names the grammar for good. A model without a `fingerprint`, and a grammar without a name, are known by
+    their identity: what is learnt about them is found again by the same objects of this process, and by nothing else.
+    """
+    fingerprint: str | None = getattr(model, "fingerprint", None)
+    name = constraint if constraint is not None else _identity(grammar)
+    return Key(
+        model=fingerprint if fingerprint is not None else _identity(model),
+        constraint=f"{name} over {grammar.vocab.fingerprint}",
+        max_tokens=max_tokens,
+        temperature=shape.temperature,
+        top_k=shape.top_k,
+        top_p=shape.top_p,
+    )
+
+
+_process = uuid.uuid4().hex
+_identities: dict[int, tuple[Any, int]] = {}
+_numbers = count()
+
+
+def _identity(thing: object) -> str:
+    """A name for an object that no other object ever has, in this process or another."""
+    known = _identities.get(id(thing))
+    if known is not None and known[0]() is thing:
+        return f"object {known[1]} of {_process}"
+    number = next(_numbers)
+    key = id(thing)
+    with suppress(TypeError):  # what cannot be referred to weakly gets a new name each time: nothing is shared
+        _identities[key] = (weakref.ref(thing, lambda _: _identities.pop(key, None)), number)
+    return f"object {number} of {_process}"
