@@ -35,6 +35,9 @@ def generate(
     top_k: int | None = None,
     top_p: float | None = None,
     seed: int | None = None,
+    sampler: str | None = None,
+    n: int | None = None,
+    budget: int | None = None,
     stream: bool = False,
     return_result: bool = False,
     chat: bool = False,
@@ -55,6 +58,11 @@ def generate(
     generated: near the end of the budget the mask narrows so that the text closes in time, and where not even the
     shortest ending fits, `Truncated` is raised with what there is.
 
+    `sampler` draws from P(text | the text is valid), which masking distorts: "cars", "asap", "smc", "mh", "awrs",
+    "rejection", "exact", or "gcd" for masking itself (docs/sampling.md says which when). Each prompt then gives one
+    value, or a list of `n`, within `budget` forward passes (None: as many as it takes), or `Truncated` is raised;
+    `temperature` 0 stands for 1. A later call about the same prompt goes on from what this one learnt.
+
     `stream=True` gives an iterator of growing values, the last one being the finished value: an unfinished one is plain
     JSON data (None while there is nothing), also for types. For a batch it yields lists. `return_result=True` gives
     `Result`s in place of values.
@@ -73,6 +81,10 @@ def generate(
         raise ValueError("pass exactly one of schema= and regex=")
     if max_new_tokens < 1:
         raise ValueError(f"max_new_tokens must be at least 1, not {max_new_tokens}")
+    if sampler is None and (n is not None or budget is not None):
+        raise ValueError("n= and budget= go with sampler=")
+    if sampler is not None and (stream or speculate):
+        raise ValueError("sampler= draws whole texts: leave out stream= and speculate=")
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
     is_batch = not isinstance(prompt, str)
     prompts = list(prompt) if is_batch else [str(prompt)]
@@ -86,8 +98,13 @@ def generate(
         if loaded.is_embedded and regex is None:
             text = embedded.format_prompt(goal.schema, text)
         prompt_ids = loaded.encode_prompt(text, chat=chat)
-        budget = _budget(loaded, prompt_ids, max_new_tokens)
-        rows.append(Row(prompt_ids, goal, compiled, budget, sampling.generator(i), compile_s))
+        num_tokens = _budget(loaded, prompt_ids, max_new_tokens)
+        rows.append(Row(prompt_ids, goal, compiled, num_tokens, sampling.generator(i), compile_s))
+    if sampler is not None:
+        from structgen.decode.aligned.generate import sample_rows
+
+        asked: dict[str, Any] = {"sampler": sampler, "n": n, "budget": budget}
+        return sample_rows(loaded, rows, sampling, **asked, is_batch=is_batch, return_result=return_result)
     steps = _steps(loaded, rows, sampling, speculate)
     if stream:
         return _stream(steps, rows, is_batch=is_batch, return_result=return_result)

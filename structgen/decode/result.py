@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from structgen.decode.aligned.result import Sample, Samples
 
 Finish = Literal["eos", "complete", "budget", "truncated"]
 
@@ -37,6 +40,8 @@ class Result:
     `token_ids` are the tokens the model chose, the end-of-text token with them if it chose that. `logprobs` are the
     log-probabilities (nats) of those choices under the distribution that was drawn from (masked, tempered, top-k,
     top-p; masked at temperature 1 for greedy decoding), `raw_logprobs` under the unconstrained model at temperature 1.
+    Both are empty for texts drawn by a `sampler`; `sample` and `samples` have what those know: weight and cost of this
+    text, and of the whole call with its estimate of log Z.
     `finish` is "eos" (the model ended the text), "complete" (nothing could follow), "budget" (the budget ended where
     the text may end) or "truncated". `value` is None for a truncated or unfinished text.
     """
@@ -49,3 +54,5 @@ class Result:
     finish: Finish | None
     """None while the text is still growing (streams)."""
     stats: Stats
+    sample: Sample | None = None
+    samples: Samples | None = None

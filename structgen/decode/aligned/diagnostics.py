@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
+import heapq
 import math
-from collections.abc import Hashable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 
-from structgen.decode.aligned.futures import Floats
+from structgen.decode.aligned.futures import ROOT, Floats, Futures
 from structgen.decode.aligned.metropolis import CUTS, Path, Proposal, log_acceptance, log_proposal
-from structgen.decode.aligned.space import Space
+from structgen.decode.aligned.model import LanguageModel, Rows
+from structgen.decode.aligned.result import Sample, log_mean
+from structgen.decode.aligned.space import START, Place, Space
+from structgen_kernels.futures import END
 
 Text = TypeVar("Text", bound=Hashable)
+
+_EXPLORED_AT_ONCE = 32
+
+
+class Recorded:
+    """A model whose rows are kept: several samplers can be compared on it while each row is worked out once."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self.model = model
+        self._rows: dict[tuple[int, ...], Any] = {}
+
+    def next_logprobs(self, prefixes: Sequence[Sequence[int]]) -> Rows:
+        """See `LanguageModel.next_logprobs`."""
+        keys = [tuple(prefix) for prefix in prefixes]
+        unseen = [key for key in dict.fromkeys(keys) if key not in self._rows]
+        if unseen:
+            self._rows.update(zip(unseen, self.model.next_logprobs(unseen), strict=True))
+        rows: Rows = np.stack([self._rows[key] for key in keys])
+        return rows
 
 
 def kl_divergence(law: Mapping[Text, float], target: Mapping[Text, float]) -> float:
@@ -28,10 +52,114 @@ def kl_divergence(law: Mapping[Text, float], target: Mapping[Text, float]) -> fl
     return math.fsum(terms)
 
 
+def empirical_kl(samples: Iterable[Sample], log_z: float) -> float:
+    """KL(the weighted law of these samples ‖ the aligned law) in nats.
+
+    Even draws from the aligned law itself are about (texts - 1) / (2 n) away from it.
+    """
+    found = list(samples)
+    logs = np.array([sample.log_weight for sample in found])
+    weights = np.exp(logs - logs.max())
+    law: dict[tuple[int, ...], float] = {}
+    target = {}
+    for sample, weight in zip(found, (weights / weights.sum()).tolist(), strict=True):
+        law[sample.tokens] = law.get(sample.tokens, 0.0) + weight
+        target[sample.tokens] = sample.logp - log_z
+    return math.fsum(p * (math.log(p) - target[tokens]) for tokens, p in law.items() if p > 0.0)
+
+
+def masking_kl(samples: Sequence[Sample], num_failed: int, log_z: float) -> tuple[float, float]:
+    """KL(masking ‖ aligned) in nats from samples of `GCD`, and its standard error, that of log Z left out.
+
+    Masking's law is taken as the law of what it finishes: attempts that failed are made up for.
+    """
+    logs = np.array([sample.log_weight for sample in samples])
+    finished = len(samples) / (len(samples) + num_failed)
+    value = log_z - math.log(finished) - float(logs.mean())
+    return value, float(logs.std(ddof=1)) / math.sqrt(len(logs)) if len(logs) > 1 else math.nan
+
+
+def explore(space: Space, *, budget: int, gap: float = 1e-9) -> tuple[float, float]:
+    """Visit prefixes, those of the greatest mass first, until log Z is known within `gap`; returns its bracket.
+
+    What is left out has at most exp(upper) - exp(lower) of the model's mass. `budget` counts forward passes.
+    """
+    futures = space.futures
+    order: list[tuple[float, Place]] = [(0.0, START)]
+    before = space.forward_passes
+    while order and space.forward_passes - before < budget:
+        low, high = futures.bracket()
+        if high - low <= gap:
+            break
+        some = [heapq.heappop(order) for _ in range(min(len(order), _EXPLORED_AT_ONCE))]
+        for (mass, place), node in zip(some, space.visit([place for _, place in some]), strict=True):
+            rows = futures.edges(node)
+            reach = -mass
+            masses = reach + futures.logp[rows]
+            for edge in np.flatnonzero((futures.child[rows] != END) & (masses > -80.0)).tolist():
+                heapq.heappush(order, (-float(masses[edge]), (node, edge)))
+            assert place == START or node != ROOT
+    return futures.bracket()
+
+
+@dataclass(frozen=True, eq=False)
+class Ends:
+    """Texts of a trie: tokens with the end, log-probability under the model and under another law, float64 [n] each."""
+
+    texts: list[tuple[int, ...]]
+    logp: Floats
+    log_q: Floats
+
+    def kl(self) -> float:
+        """KL(the other law ‖ the model's law on these texts) in nats, each made to sum to 1 over them."""
+        q = self.log_q - log_mean(self.log_q)[0] - math.log(len(self.log_q))
+        p = self.logp - log_mean(self.logp)[0] - math.log(len(self.logp))
+        return float((np.exp(q) * (q - p)).sum())
+
+
+def ends(known: Futures, learnt: Futures | None = None) -> Ends:
+    """The texts of a trie, with their law under masking, or under ASAp with the bounds of another trie.
+
+    `known` was explored (see `explore`); `learnt` belongs to an ASAp sampler over the same model. Where that has not
+    been, its theta is 1: it masks.
+    """
+    texts: list[tuple[int, ...]] = []
+    logp: list[float] = []
+    log_q: list[float] = []
+    for tokens, p, q in _walk(known, learnt, ROOT, None if learnt is None else learnt.find([]), (), 0.0, 0.0):
+        texts.append(tokens)
+        logp.append(p)
+        log_q.append(q)
+    return Ends(texts, np.array(logp), np.array(log_q))
+
+
+def _walk(
+    known: Futures, learnt: Futures | None, node: int, twin: int | None, prefix: tuple[int, ...], p: float, q: float
+) -> Iterator[tuple[tuple[int, ...], float, float]]:
+    rows = known.edges(node)
+    weights = known.logp[rows]
+    if learnt is not None and twin is not None:
+        weights = weights + learnt.theta[learnt.edges(twin)]
+    if not len(weights) or weights.max() == -math.inf:
+        return
+    top = float(weights.max())
+    log_sum = top + math.log(float(np.exp(weights - top).sum()))
+    children = known.child[rows]
+    for edge in np.flatnonzero((children == END) | (children >= 0)).tolist():
+        after = int(children[edge])
+        longer = (*prefix, int(known.token[rows.start + edge]))
+        p_after, q_after = p + float(known.logp[rows.start + edge]), q + float(weights[edge]) - log_sum
+        if after == END:
+            yield longer, p_after, q_after
+            continue
+        below = -1 if learnt is None or twin is None else int(learnt.child[learnt.start[twin] + edge])
+        yield from _walk(known, learnt, after, below if below >= 0 else None, longer, p_after, q_after)
+
+
 def transition_matrix(space: Space, texts: Sequence[tuple[int, ...]], proposal: Proposal) -> Floats:
     """Metropolis–Hastings' transition probabilities between all texts of a language: float64 [n, n], rows from."""
     paths = [Path.along(space, tokens) for tokens in texts]
-    cut = CUTS[proposal]
+    cut: Callable[[Path], Floats] = CUTS[proposal]
     matrix: Floats = np.zeros((len(texts), len(texts)))
     for i, old in enumerate(paths):
         for j, new in enumerate(paths):

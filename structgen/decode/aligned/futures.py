@@ -2,9 +2,9 @@
 
 theta(u) bounds P(the text ends in the language, within the limit | it begins with u) from above. An unvisited prefix
 has theta = 1; a visited one has the sum of P(t | u) theta(u t) over the tokens that may follow, so every visit lowers
-the bounds up to the root (ASAp, "Grammar-Aligned Decoding"). Masked tokens and text cut at the length limit have no edge:
-their mass is gone with the visit. Each node also keeps a lower bound, the mass of the ends already seen below it, so
-that Z, the mass of the whole language, always lies in `bracket()`.
+the bounds up to the root (ASAp, "Grammar-Aligned Decoding"). Masked tokens and text cut at the length limit have no
+edge: their mass is gone with the visit. Each node also keeps a lower bound, the mass of the ends already seen below it,
+so that Z, the mass of the whole language, always lies in `bracket()`.
 
 Laws: theta never falls below the truth, never rises unless nodes are forgotten, and is the truth once everything below
 is visited. A trie belongs to one `key`: model, prompt, constraint, limit and sampling options together.
