@@ -48,7 +48,7 @@ class Tail:
     start: int
     entrances: Mapping[tuple[int, tuple[tuple[int, int], ...]], int]  # (bytes to come, their code points) → way in
     # Of any JSON string: 1 … 4 before so many hex digits of an escape below U+D000 (4: of any), 0xD before the last
-    # three of one from U+D000, 0x80 before a character outside ASCII.
+    # three of one from U+D000.
     ways_in: Mapping[int, int]
 
 
@@ -230,8 +230,13 @@ class _Ended:
                 others ^= 1 << code
         branches[net.lazy(self._escape_other_than, children, rule=rule)] = 1 << 0x5C
         branches[self._call(ANY, None)] = others
-        high = net.call_once(self._unbounded(ANY).ways_in[0x80], self.after, rule=rule)
-        return net.split(net.switch(branches, rule=rule), high, rule=rule)
+        # A lead byte is read before the tail is entered: two texts that run side by side may both call the tail where
+        # they stand, and what completes it cannot tell a call of the whole tail from one of a way into it.
+        other = self._call(ANY, None)
+        high = ((0x80, 0xD7FF, other), (0xE000, 0x10FFFF, other))
+        tails = {other: self._unbounded(ANY)}
+        leads = net.shared(("leads", high, self.after), _emit_leads, net, high, tails, self.after, rule)
+        return net.split(net.switch(branches, rule=rule), leads, rule=rule)
 
     def _escape_other_than(self, children: list[tuple[int, int]]) -> int:
         """The same after a backslash."""
@@ -305,8 +310,6 @@ class _Ended:
         starts = {count: _hex(net, _clip(block, 0, 16**count - 1), count, rule) for count in (1, 2, 3)}
         starts[4] = _hex(net, units, 4, rule)
         starts[0xD] = _hex(net, tuple((a - 0xD000, b - 0xD000, t) for a, b, t in _clip(units, 0xD000, 0xDFFF)), 3, rule)
-        high = _clip(pieces, 0x80, 0x10FFFF)
-        starts[0x80] = net.shared(("leads", high, 0), _emit_leads, net, high, NO_TAILS, 0, rule)
         return {name: net.entrance(start, rule) for name, start in starts.items()}
 
     def _bounded(self, charset: CharSet) -> Tail:

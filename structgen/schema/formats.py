@@ -1,22 +1,28 @@
 """Formats as regular languages of decoded text, each built when it is first asked for.
 
 The table below holds ECMA-262 patterns for whole strings, put together from the grammars of the RFCs that the
-specification names. Calendars are real: 2023-02-29 is no date. Where a format is not regular or its rules are not
-implemented (`_NOT_YET`), the survey refuses it; names outside the specification are annotations.
+specification names. Calendars are real: 2023-02-29 is no date. Names outside the specification are annotations.
 
 Departures, all on the strict side: host names have no `xn--` labels (whether one is valid Punycode is not regular);
-a leap second with an offset other than Z has no fraction.
+internationalised names and `regex` as `formats_idn.py` and `formats_regex.py` say.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 from structgen.automata.charset import ANY as ANY_CHARACTER
-from structgen.automata.regular import Language, chars, concat, finite, intersect, repeat, union
+from structgen.automata.regular import Language, chars, concat, finite, intersect, repeat, string, union
 from structgen.grammar.regex import search_regex
+from structgen.schema.formats_idn import idn_email, idn_hostname
+from structgen.schema.formats_regex import regex_language
 
-_NOT_YET = frozenset(("idn-email", "idn-hostname", "regex"))
+_BUILT: dict[str, Callable[[], Language]] = {
+    "idn-email": idn_email,
+    "idn-hostname": idn_hostname,
+    "regex": regex_language,
+}
 
 # --- dates and times: RFC 3339, section 5.6 and appendix A ---
 
@@ -111,20 +117,21 @@ _PATTERNS: dict[str, str] = {
 }
 
 
-def known_format(name: str) -> bool | None:
-    """True: enforced; False: a format of the specification that is not; None: unknown, so an annotation."""
-    return True if name in _PATTERNS else False if name in _NOT_YET else None
+def known_format(name: str) -> bool:
+    """Whether it is a format of the specification; others are annotations."""
+    return name in _PATTERNS or name in _BUILT
 
 
 @lru_cache(maxsize=64)
 def format_language(name: str) -> Language:
     """The strings of a format for which `known_format` is true."""
+    if name in _BUILT:
+        return _BUILT[name]()
     language = search_regex(f"^(?:{_PATTERNS[name]})$")
-    if name in ("time", "date-time"):
-        leap = finite(_leap_seconds())
-        if name == "date-time":
-            leap = concat(format_language("date"), search_regex("^[Tt]$"), leap)
-        return union(language, leap)
+    if name == "time":
+        return union(language, _leap_seconds())
+    if name == "date-time":
+        return union(language, concat(format_language("date"), search_regex("^[Tt]$"), _leap_seconds()))
     if name == "hostname":
         return intersect(_without_punycode(language), repeat(chars(ANY_CHARACTER), 0, 253))
     if name == "email":
@@ -136,11 +143,17 @@ def _without_punycode(language: Language) -> Language:
     return intersect(language, search_regex(r"^(?!.*(?:^|[.@])..--)"))
 
 
-def _leap_seconds() -> list[str]:
+@lru_cache(maxsize=1)
+def _leap_seconds() -> Language:
     """`hh:mm:60±hh:mm` wherever that is 23:59:60 in UTC."""
-    found = []
-    for offset in range(24 * 60):
-        for sign, local in (("+", offset - 1), ("-", 23 * 60 + 59 - offset)):
-            hour, minute = divmod(local % (24 * 60), 60)
-            found.append(f"{hour:02}:{minute:02}:60{sign}{offset // 60:02}:{offset % 60:02}")
-    return found
+    fraction = search_regex(r"^(?:\.\d+)?$")
+    hours = []
+    for hour in range(24):
+        minutes = []
+        for minute in range(60):
+            local = 60 * hour + minute
+            offsets = (("+", (local + 1) % 1440), ("-", 1439 - local))
+            ends = finite(f"{sign}{offset // 60:02}:{offset % 60:02}" for sign, offset in offsets)
+            minutes.append(concat(string(f"{minute:02}:60"), fraction, ends))
+        hours.append(concat(string(f"{hour:02}:"), union(*minutes)))
+    return union(*hours)

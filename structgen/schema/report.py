@@ -96,7 +96,7 @@ class SchemaReport:
     def _format_note(self, value: Any, resource: Resource) -> str:
         if not self._schemas.asserts_format(resource):
             return "formats are not asserted"
-        return "an unknown format" if not isinstance(value, str) or known_format(value) is None else ""
+        return "an unknown format" if not isinstance(value, str) or not known_format(value) else ""
 
 
 def survey_report(survey: Survey) -> SchemaReport:

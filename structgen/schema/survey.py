@@ -11,7 +11,6 @@ from typing import Any
 
 from structgen.errors import GrammarSyntaxError, InvalidSchemaError, UnsupportedSchemaError
 from structgen.grammar.regex import search_regex
-from structgen.schema.formats import known_format
 from structgen.schema.schemas import Path, Resource, Schemas, is_bare_reference, pointer
 from structgen.schema.values import is_number
 
@@ -277,8 +276,8 @@ def pattern_properties(survey: Survey, value: Any, schema: dict[str, Any]) -> No
 
 def format_(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
     """A format: enforced, or unknown and an annotation."""
-    if isinstance(value, str) and known_format(value) is False and survey.schemas.asserts_format(survey.resource):
-        survey.refuse(f"the format {value!r} is not enforced yet", "format_assertion=False makes it an annotation")
+    if not isinstance(value, str):
+        survey.invalid("it must be a string")
 
 
 def items(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
