@@ -233,6 +233,9 @@ def _forced(form: ObjectForm, demand: Demand) -> ObjectForm | None:
     """The form with the one thing that the demand asks for; None if it leaves a choice."""
     if demand.classes or demand.below is not None or demand.above is not None:
         return None
+    if len(demand.absent) == 1 == len(demand.named) and demand.named[0][0] == demand.absent[0]:
+        name, term = demand.named[0]  # Not there, or of this kind: what `properties` says.
+        return replace(form, named={**form.named, name: both(form.value(name), term)})
     if len(demand.absent) == 1 and not demand.named:
         return replace(form, named={**form.named, demand.absent[0]: NEVER})
     if len(demand.named) == 1 and not demand.absent:

@@ -61,6 +61,8 @@ from structgen.schema.values import values_shape
 
 Form = TypeVar("Form")
 _EXPANSION = 10  # What the expansion of one term costs in steps.
+_NESTING = 20  # Calls within calls, beyond which terms are expanded one by one.
+_DENSE = 16  # Branches of `oneOf` beyond which they are not taken in pairs where most of them overlap.
 _PRUNE_ABOVE = 8  # Alternatives of one schema beyond which those that are plainly empty are looked for.
 
 TYPES: dict[str, Shape] = {
@@ -85,6 +87,7 @@ class Expander:
         self.schemas = schemas
         self._steps = 0
         self.cases = Cases(self)
+        self._nesting = 0
         self.finite_values: dict[Term, list[Any] | None] = {}  # What `distinct.py` found.
         self._shapes: dict[Term, Shape | None] = {ANY: EVERYTHING, NEVER: NOTHING}
 
@@ -97,15 +100,62 @@ class Expander:
                     "the schema applies itself to the same value, without end", pointer=self._atom(term).pointer
                 )
             return known
+        if self._nesting >= _NESTING:
+            self._prepare(term)
+            if term in self._shapes:
+                return self.shape(term)
         self.spend(_EXPANSION)
         self._shapes[term] = None
+        self._nesting += 1
         try:
             shape = self._conjunction(term) if len(term) > 1 else self._literal(term[0])
         except BaseException:
             del self._shapes[term]
             raise
+        finally:
+            self._nesting -= 1
         self._shapes[term] = shape
         return shape
+
+    def _prepare(self, term: Term) -> None:
+        """Expand what the term needs before the term, innermost first: schemas may nest deeper than Python calls do."""
+        nesting, self._nesting = self._nesting, 0
+        entered: set[Term] = set()
+        stack = [term]
+        while stack:
+            top = stack[-1]
+            if top in self._shapes or top in entered:
+                stack.pop()
+                if top not in self._shapes:
+                    self.shape(top)
+                continue
+            entered.add(top)
+            stack.extend(inner for inner in self._needed(top) if inner not in entered)
+        self._nesting = nesting
+
+    def _needed(self, term: Term) -> Iterator[Term]:
+        """The terms whose shapes make up the shape of this one."""
+        if len(term) > 1:
+            yield term[:-1]
+            yield term[-1:]
+            return
+        place = self.place(term)
+        if place is None:
+            meaning = self._atom(term).meaning
+            yield (term[0] ^ 1,) if term[0] & 1 or meaning is None else meaning
+            return
+        for keyword in place.schema:
+            if not place.knows(keyword):
+                continue
+            value = place.schema[keyword]
+            if keyword in ("$ref", "$dynamicRef", "$recursiveRef"):
+                yield place.term_of_reference(keyword)
+            elif keyword in ("allOf", "anyOf", "oneOf"):
+                yield from (place.term(keyword, index) for index in range(len(value)))
+            elif keyword in ("not", "if", "then", "else", "propertyNames"):
+                yield place.term(keyword)
+            elif keyword in ("dependentSchemas", "dependencies"):
+                yield from (place.term(keyword, name) for name in value if not isinstance(value[name], list))
 
     def spend(self, steps: int) -> None:
         """Count work, so that no schema keeps us for ever."""
@@ -157,7 +207,9 @@ class Expander:
 
     def overlap(self, left: Shape, right: Shape) -> bool:
         """Whether a value may be in both shapes; yes where that does not show at once."""
-        self.spend(max(1, left.num_forms * right.num_forms))
+        if _share_a_type(left, right):
+            return True
+        self.spend(1 + left.num_forms * right.num_forms // 16)
         return self.possible(meet(left, right))
 
     def possible(self, shape: Shape) -> bool:
@@ -238,6 +290,16 @@ class Expander:
         return self.met(
             [local_shape(place) if keyword is None else self.applied(keyword, place) for keyword in parts], place.atom
         )
+
+
+def _share_a_type(left: Shape, right: Shape) -> bool:
+    """Whether both allow null, or all of some type."""
+    return (
+        (left.null and right.null)
+        or (NUMBER in left.numbers and NUMBER in right.numbers)
+        or (STRING in left.strings and STRING in right.strings)
+        or (ARRAY in left.arrays and ARRAY in right.arrays)
+    )
 
 
 def local_shape(place: Place) -> Shape:
@@ -323,14 +385,38 @@ def exclusive(expander: Expander, place: Place) -> list[Shape]:
     """Each branch of `oneOf` without the others it overlaps with."""
     branches = list(_branches(expander, place, "oneOf"))
     marks = [_discriminators(expander, branch) for branch in branches]
-    alone = list(branches)
+    overlaps: list[list[int]] = [[] for _ in branches]
     for (here, left), (there, right) in combinations(enumerate(branches), 2):
         told_apart = any(
             name in marks[there] and values.isdisjoint(marks[there][name]) for name, values in marks[here].items()
         )
         if not told_apart and expander.overlap(left, right):
-            alone[here] = expander.met((alone[here], expander.opposite(right, place.atom)), place.atom)
-            alone[there] = expander.met((alone[there], expander.opposite(left, place.atom)), place.atom)
+            overlaps[here].append(there)
+            overlaps[there].append(here)
+    opposites = {
+        index: expander.opposite(branches[index], place.atom)
+        for index in sorted({at for row in overlaps for at in row})
+    }
+    num_pairs = sum(map(len, overlaps))
+    if num_pairs > _DENSE * len(branches) and all(shape.num_forms <= 4 for shape in opposites.values()):
+        return _without_the_others(expander, place, branches, opposites)
+    return [
+        expander.met((branch, *(opposites[other] for other in overlaps[index])), place.atom)
+        for index, branch in enumerate(branches)
+    ]
+
+
+def _without_the_others(
+    expander: Expander, place: Place, branches: list[Shape], opposites: dict[int, Shape]
+) -> list[Shape]:
+    """Each branch, met with what all branches before it and all after it do not allow: linear, not quadratic, many."""
+    alone: list[Shape] = list(branches)
+    for order in (range(len(branches)), range(len(branches) - 1, -1, -1)):
+        none = EVERYTHING
+        for index in order:
+            alone[index] = expander.met((alone[index], none), place.atom)
+            if index in opposites:
+                none = expander.met((none, opposites[index]), place.atom)
     return alone
 
 

@@ -37,6 +37,8 @@ from structgen.schema.forms import (
 )
 from structgen.schema.schemas import Atom, Schemas
 
+_CLASS_COST = 4  # A class of keys, as overlapping patterns make them, counts as so many alternatives.
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -189,6 +191,7 @@ def properties(place: Place) -> ObjectForm:
             if language.matches(name):
                 named[name] = both(value, term)
         covered = _refine(covered, uncovered, KeyClass(language, term))
+        place.schemas.check_size(_CLASS_COST * len(covered), place.atom)
         uncovered = difference(uncovered, language)
     rest = place.term("additionalProperties") if "additionalProperties" in schema else ANY
     classes = [*covered, KeyClass(uncovered, rest)]

@@ -118,8 +118,13 @@ def multiples_between(form: NumberForm, limit: int) -> list[Fraction] | None:
 @lru_cache(maxsize=4096)
 def number_language(form: NumberForm, integer_fractions: bool, negative_zero: bool) -> Language:
     """The spellings of the form's numbers. Raises `NumberTooComplex`."""
+    if form.values is not None and not integer_fractions:
+        texts = [
+            sign + text for value in form.values for sign in _signs(value, negative_zero) for text in _texts(value)
+        ]
+        return finite(texts)
     if form.values is not None:
-        return union(*(_value(value, integer_fractions, negative_zero) for value in form.values))
+        return union(*(_value(value, negative_zero) for value in form.values))
     if form.multiple is not None and form.multiple != 1:
         few = multiples_between(form, _FEW)
         if few is not None:
@@ -160,20 +165,23 @@ def _minus(bound: Fraction | None) -> Fraction | None:
     return None if bound is None else -bound
 
 
-def _value(value: Fraction, integer_fractions: bool, negative_zero: bool) -> Language:
-    """The spellings of one number: all plain and normalised ones, or the two that `json.dumps` and people write."""
-    magnitude = abs(value)
-    if not integer_fractions:
-        whole, fraction = decimals.expansion(magnitude)
-        texts = {f"{whole}.{fraction}", json.dumps(float(magnitude))} if fraction else {whole}
-        spelled = finite(texts)
-    elif value == 0:
+def _signs(value: Fraction, negative_zero: bool) -> tuple[str, ...]:
+    return ("-",) if value < 0 else ("", "-") if value == 0 and negative_zero else ("",)
+
+
+def _texts(value: Fraction) -> set[str]:
+    """The spellings of a magnitude that `json.dumps` and people write."""
+    whole, fraction = decimals.expansion(abs(value))
+    return {f"{whole}.{fraction}", json.dumps(float(abs(value)))} if fraction else {whole}
+
+
+def _value(value: Fraction, negative_zero: bool) -> Language:
+    """All plain and normalised spellings of one number."""
+    if value == 0:
         spelled = concat(ZERO, maybe(decimals.ANY_EXPONENT))
     else:
-        spelled = union(decimals.plain_equal(magnitude), decimals.scientific_equal(magnitude))
-    if value < 0:
-        return concat(string("-"), spelled)
-    return concat(maybe(string("-")), spelled) if value == 0 and negative_zero else spelled
+        spelled = union(decimals.plain_equal(abs(value)), decimals.scientific_equal(abs(value)))
+    return concat(finite(_signs(value, negative_zero)), spelled)
 
 
 def _magnitudes(low: Fraction | None, low_open: bool, high: Fraction | None, high_open: bool) -> Language:

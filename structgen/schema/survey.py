@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from structgen.errors import GrammarSyntaxError, InvalidSchemaError, UnsupportedSchemaError
+from structgen.errors import GrammarSyntaxError, GrammarTooComplex, InvalidSchemaError, UnsupportedSchemaError
 from structgen.grammar.regex import search_regex
 from structgen.schema.schemas import Path, Resource, Schemas, is_bare_reference, pointer
 from structgen.schema.values import is_number
@@ -18,7 +18,10 @@ Check = Callable[["Survey", Any, dict[str, Any]], None]
 TYPE_NAMES = frozenset(("null", "boolean", "integer", "number", "string", "array", "object"))
 
 
-Problem = InvalidSchemaError | UnsupportedSchemaError
+_SURELY_COUNTED = 10_000  # Counts up to here are within the engine's limit, which is looked up beyond.
+_LEAST = {"minLength": "string", "minItems": "array", "minContains": "array", "minProperties": "object"}
+
+Problem = InvalidSchemaError | UnsupportedSchemaError | GrammarTooComplex
 
 
 class _DynamicReference(Exception):
@@ -196,6 +199,24 @@ def count(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
     whole = is_number(value) and value == int(value) if not isinstance(value, str) else False
     if not whole or value < 0:
         survey.invalid("it must be an integer that is not negative")
+    elif value > _SURELY_COUNTED and survey.keyword in _LEAST:
+        _count_to(survey, int(value), schema)
+
+
+def _count_to(survey: Survey, least: int, schema: dict[str, Any]) -> None:
+    """Texts must have so many of something: the engine's counters end somewhere."""
+    from structgen_kernels.arena import MAX_COUNT
+
+    types = schema.get("type", _LEAST.get(survey.keyword, "string"))
+    if least > MAX_COUNT and _LEAST.get(survey.keyword, "string") in (types if isinstance(types, list) else [types]):
+        survey.problems.append(
+            GrammarTooComplex(
+                f"at least {least} are asked for, and no more than {MAX_COUNT} can be counted",
+                pointer=pointer(survey.path),
+                keyword=survey.keyword,
+                advice="ask for less",
+            )
+        )
 
 
 def number(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
@@ -257,7 +278,9 @@ def pattern(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
 
 def _regex(survey: Survey, expression: str) -> None:
     try:
-        search_regex(expression)
+        language = search_regex(expression)
+        if language.min_bound > _SURELY_COUNTED:
+            _count_to(survey, language.min_bound, {})
     except GrammarSyntaxError as error:
         survey.refuse(f"the regular expression {expression!r} is not supported: {error.message}", error.advice)
 
