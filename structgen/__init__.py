@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     )
     from structgen.decode.generate import generate
     from structgen.decode.result import Result
+    from structgen.decode.targets import GrammarText
     from structgen.grammar.shipped import list_grammars, load_grammar
     from structgen.matcher import Matcher
     from structgen.schema import SchemaOptions
@@ -46,6 +47,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "CompiledGrammar": "structgen.compiler",
+    "GrammarText": "structgen.decode.targets",
     "Matcher": "structgen.matcher",
     "Result": "structgen.decode.result",
     "SchemaOptions": "structgen.schema",
@@ -84,6 +86,7 @@ __all__ = [
     "CompileError",
     "CompiledGrammar",
     "GrammarSyntaxError",
+    "GrammarText",
     "GrammarTooComplex",
     "InvalidSchemaError",
     "InvalidTagError",

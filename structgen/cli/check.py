@@ -1,14 +1,26 @@
-"""`structgen check`: is this a schema, can it be enforced, and do these instances satisfy it."""
+"""`structgen check`: is this a schema (or a grammar), can it be enforced, and do these instances satisfy it."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from structgen.cli.check_grammar import check_grammar
 from structgen.cli.exits import FAILED, reports_errors
-from structgen.cli.inputs import JsonOption, SchemaArgument, byte_vocabulary, read_schema, read_text
+from structgen.cli.inputs import (
+    GRAMMAR_SUFFIXES,
+    DialectOption,
+    JsonOption,
+    SchemaArgument,
+    StartOption,
+    byte_vocabulary,
+    read_grammar_text,
+    read_schema,
+    read_text,
+)
 from structgen.cli.output import print_json, progress, show_byte_set
 from structgen.cli.walk import first_rejected
 from structgen.errors import InvalidSchemaError
@@ -22,17 +34,25 @@ def check(
     schema: SchemaArgument,
     instances: Annotated[
         list[str] | None,
-        typer.Argument(help="JSON files to hold against the schema; - is standard input."),
+        typer.Argument(help="JSON files (texts, for a grammar) to hold against it; - is standard input."),
     ] = None,
+    dialect: DialectOption = None,
+    start: StartOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check a schema against its meta-schema, whether structgen enforces it exactly, and instances against it.
 
     For each instance: whether a validator finds it valid, and whether its text could have been generated. A valid text
     may be spelled otherwise than structgen does (order of keys, white space); an invalid one is never generated.
+
+    A file that ends in .lark, .gbnf or .ebnf is a grammar: it is read and compiled, rules that cannot be used are
+    named, and each text is held against it.
     """
     if schema == "-" and "-" in (instances or []):
         raise ValueError("only one of the schema and the instances can be standard input")
+    if dialect is not None or Path(schema).suffix.lstrip(".") in GRAMMAR_SUFFIXES:
+        check_grammar(read_grammar_text(schema, dialect, start), instances or [], as_json=as_json)
+        return
     document = read_schema(schema)
     with progress("checking"):
         _check_meta_schema(document)

@@ -15,23 +15,29 @@ from structgen.errors import (
     GrammarSyntaxError,
     GrammarTooComplex,
     InvalidSchemaError,
+    InvalidTagError,
     StructgenError,
     Truncated,
     UnsatisfiableSchemaError,
+    UnsupportedGrammarError,
     UnsupportedSchemaError,
+    UnsupportedTagError,
 )
 
 OK, FAILED, USAGE, UNSUPPORTED, UNSATISFIABLE, INVALID, TOO_COMPLEX, TRUNCATED = range(8)
 
 EPILOG = (
-    "Exit codes: 0 done, 1 not accepted or another failure, 2 wrong usage or unreadable file, 3 unsupported schema, "
-    "4 unsatisfiable schema, 5 invalid schema or regex, 6 too complex or out of time, 7 truncated."
+    "Exit codes: 0 done, 1 not accepted or another failure, 2 wrong usage or unreadable file, 3 unsupported schema "
+    "or grammar, 4 unsatisfiable schema, 5 invalid schema, regex or grammar, 6 too complex or out of time, 7 truncated."
 )
 
 _CODES: list[tuple[type[Exception], int]] = [
     (UnsupportedSchemaError, UNSUPPORTED),
+    (UnsupportedGrammarError, UNSUPPORTED),
+    (UnsupportedTagError, UNSUPPORTED),
     (UnsatisfiableSchemaError, UNSATISFIABLE),
     (InvalidSchemaError, INVALID),
+    (InvalidTagError, INVALID),
     (GrammarSyntaxError, INVALID),
     (GrammarTooComplex, TOO_COMPLEX),
     (BudgetExceeded, TOO_COMPLEX),

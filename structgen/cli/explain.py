@@ -9,7 +9,16 @@ import typer
 from rich.table import Table
 
 from structgen.cli.exits import FAILED, reports_errors
-from structgen.cli.inputs import SCHEMA_HELP, JsonOption, TokenizerOption, read_schema, read_vocabulary
+from structgen.cli.inputs import (
+    SCHEMA_HELP,
+    DialectOption,
+    GrammarOption,
+    JsonOption,
+    StartOption,
+    TokenizerOption,
+    compiled,
+    read_vocabulary,
+)
 from structgen.cli.output import out, print_json, progress, show_byte_set, show_bytes
 from structgen.cli.walk import first_rejected
 
@@ -27,6 +36,9 @@ def explain(
     prefix: Annotated[str, typer.Option(help="The text so far.")] = "",
     token: Annotated[str | None, typer.Option(help="A token, by its id or its text: may it come next?")] = None,
     regex: Annotated[str | None, typer.Option(help="A regular expression, instead of a schema.")] = None,
+    grammar: GrammarOption = None,
+    dialect: DialectOption = None,
+    start: StartOption = None,
     tokenizer: TokenizerOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -34,17 +46,13 @@ def explain(
 
     Exit code 1 if the prefix itself, or the token asked about, is not allowed.
     """
-    if (schema is None) == (regex is None):
-        raise ValueError("give either a schema or --regex")
+    if [schema, regex, grammar].count(None) != 2:
+        raise ValueError("give exactly one of a schema, --regex and --grammar")
     with progress("reading the tokenizer"):
         vocab = read_vocabulary(tokenizer)
     with progress("compiling"):
-        from structgen.compiler import compile_regex, compile_schema
-
-        grammar = (
-            compile_schema(read_schema(schema), vocab) if schema is not None else compile_regex(regex or "", vocab)
-        )
-    matcher = grammar.matcher()
+        made = compiled(vocab, schema=schema, regex=regex, grammar=grammar, dialect=dialect, start=start)
+    matcher = made.matcher()
     data = prefix.encode()
     rejected = first_rejected(matcher, data)
     if rejected is not None:

@@ -10,7 +10,16 @@ from typing import Annotated, Any
 import typer
 
 from structgen.cli.exits import reports_errors
-from structgen.cli.inputs import SCHEMA_HELP, JsonOption, read_schema
+from structgen.cli.inputs import (
+    SCHEMA_HELP,
+    DialectOption,
+    GrammarOption,
+    JsonOption,
+    StartOption,
+    read_grammar_text,
+    read_schema,
+    read_text,
+)
 from structgen.cli.output import out, print_json, progress
 
 
@@ -19,6 +28,14 @@ def generate(
     prompt: Annotated[str, typer.Argument(help="The prompt, or - for standard input.")] = "",
     schema: Annotated[str | None, typer.Option(help=SCHEMA_HELP)] = None,
     regex: Annotated[str | None, typer.Option(help="A regular expression, instead of a schema.")] = None,
+    grammar: GrammarOption = None,
+    dialect: DialectOption = None,
+    start: StartOption = None,
+    tools: Annotated[str | None, typer.Option(help="A file with a JSON list of OpenAI tools.")] = None,
+    tool_choice: Annotated[str, typer.Option(help="auto, none or required.")] = "auto",
+    tool_format: Annotated[
+        str, typer.Option(help="How calls are written: hermes, function, qwen_coder, llama.")
+    ] = "hermes",
     model: Annotated[str | None, typer.Option(help="A name or folder; else the embedded model.")] = None,
     max_new_tokens: Annotated[int, typer.Option(help="The longest text, in tokens.")] = 512,
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
@@ -29,15 +46,19 @@ def generate(
     stream: Annotated[bool, typer.Option("--stream", help="Write growing values, one JSON document a line.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Generate a value that satisfies a schema or matches a regex.
+    """Generate a value that satisfies a schema, or a text that matches a regex or grammar, or calls of tools.
 
-    On standard output: the value as JSON, or the text for a regex; with --json value, text, tokens and times.
+    On standard output: the value as JSON, or the text for a regex or grammar; with --json value, text, tokens, times.
     """
     if prompt == "-" and schema == "-":
         raise ValueError("only one of the prompt and the schema can be standard input")
     request: dict[str, Any] = {
         "schema": None if schema is None else read_schema(schema),
         "regex": regex,
+        "grammar": None if grammar is None else read_grammar_text(grammar, dialect, start),
+        "tools": None if tools is None else json.loads(read_text(tools)),
+        "tool_choice": tool_choice,
+        "tool_format": tool_format,
         "model": model,
         "max_new_tokens": max_new_tokens,
         "temperature": temperature,
@@ -57,7 +78,7 @@ def generate(
         result = run(text, return_result=True, **request)
     if as_json:
         print_json(_described(result))
-    elif regex is not None:
+    elif regex is not None or grammar is not None:
         print(result.text)
     elif out.is_terminal:
         out.print_json(json.dumps(result.value))

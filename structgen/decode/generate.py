@@ -9,14 +9,21 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from structgen import embedded
-from structgen.compiler import CompiledGrammar, compile_regex, compile_schema
+from structgen.compiler import (
+    CompiledGrammar,
+    compile_grammar,
+    compile_regex,
+    compile_schema,
+    compile_structural_tag,
+)
 from structgen.decode.loop import run
 from structgen.decode.models import LoadedModel, ModelSpec, load
 from structgen.decode.partial import NOTHING, partial_value
 from structgen.decode.row import Row
 from structgen.decode.sampling import Sampling
-from structgen.decode.targets import Target, target
+from structgen.decode.targets import TEXT, GrammarText, Target, target, tools_target
 from structgen.errors import Truncated
+from structgen.tags import tools_format
 from structgen.vocab import Vocabulary
 
 if TYPE_CHECKING:
@@ -29,6 +36,9 @@ def generate(
     schema: Any = None,
     regex: str | Sequence[str] | None = None,
     grammar: Any = None,
+    tools: Sequence[Any] | None = None,
+    tool_choice: Any = "auto",
+    tool_format: str = "hermes",
     model: ModelSpec = None,
     max_new_tokens: int = 512,
     temperature: float = 0.0,
@@ -50,6 +60,11 @@ def generate(
     a Pydantic `TypeAdapter` takes; types come back as instances (their own validators may still raise Pydantic's
     `ValidationError`). `regex` gives a `str`. A sequence of prompts gives a list of values, with one schema (or regex)
     for all, or a list with one for each.
+
+    `grammar` is a grammar in Lark's dialect, a `GrammarText` in another one, a structural tag (a dict), or what
+    `compile_grammar` and `compile_structural_tag` give; the value is a `str`. `tools` are OpenAI's tools: the value is
+    `{"text": …, "tool_calls": [{"name": …, "arguments": …}, …]}`, with `tool_choice` and the calls written as
+    `tool_format` says (one of `structgen.tags.TOOL_FORMATS`).
 
     `model` is a name or folder for transformers or a (model, tokenizer) pair; None is the embedded model, which sees
     the schema in its prompt. Other models see the prompt as it stands, through their chat template if `chat`.
@@ -75,10 +90,11 @@ def generate(
     >>> generate("The capital of France.", schema={"enum": ["Paris", "Rome"]})  # doctest: +SKIP
     'Paris'
     """
-    if grammar is not None:
-        raise ValueError("grammar= is not supported yet: pass schema= or regex=")
-    if (schema is None) == (regex is None):
-        raise ValueError("pass exactly one of schema= and regex=")
+    asked = {"schema": schema, "regex": regex, "grammar": grammar, "tools": tools}
+    given = [name for name, spec in asked.items() if spec is not None]
+    if len(given) != 1:
+        raise ValueError("pass exactly one of schema=, regex=, grammar= and tools=")
+    kind = given[0]
     if max_new_tokens < 1:
         raise ValueError(f"max_new_tokens must be at least 1, not {max_new_tokens}")
     if sampler is None and (n is not None or budget is not None):
@@ -88,14 +104,20 @@ def generate(
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
     is_batch = not isinstance(prompt, str)
     prompts = list(prompt) if is_batch else [str(prompt)]
-    wanted = _one_each("schema" if regex is None else "regex", schema if regex is None else regex, prompts, is_batch)
+    wanted = [tools] * len(prompts) if kind == "tools" else _one_each(kind, asked[kind], prompts, is_batch)
     loaded = load(model)
     rows = []
     for i, (text, spec) in enumerate(zip(prompts, wanted, strict=True)):
         started = time.perf_counter()
-        goal, compiled = _compile(spec, loaded.vocab, options) if regex is None else _compile_regex(spec, loaded.vocab)
+        if kind == "schema":
+            goal, compiled = _compile(spec, loaded.vocab, options)
+        elif kind == "tools":
+            goal, compiled = _compile_tools(spec, tool_choice, tool_format, loaded.vocab, options)
+        else:
+            goal = TEXT
+            compiled = (_compiled_regex if kind == "regex" else _compile_grammar)(spec, loaded.vocab)
         compile_s = time.perf_counter() - started
-        if loaded.is_embedded and regex is None:
+        if loaded.is_embedded and kind == "schema":
             text = embedded.format_prompt(goal.schema, text)
         prompt_ids = loaded.encode_prompt(text, chat=chat)
         num_tokens = _budget(loaded, prompt_ids, max_new_tokens)
@@ -129,8 +151,23 @@ def _compile(spec: Any, vocab: Vocabulary, options: SchemaOptions | None) -> tup
     return goal, _compiled_schema(json.dumps(goal.schema), vocab, options)
 
 
-def _compile_regex(pattern: str, vocab: Vocabulary) -> tuple[Target, CompiledGrammar]:
-    return Target(True, str), _compiled_regex(pattern, vocab)
+def _compile_tools(
+    tools: Sequence[Any], choice: Any, style: str, vocab: Vocabulary, options: SchemaOptions | None
+) -> tuple[Target, CompiledGrammar]:
+    tag = tools_format(tools, tool_choice=choice, style=style)
+    return tools_target(tools, style), _compiled_tag(json.dumps(tag), vocab, options)
+
+
+def _compile_grammar(spec: Any, vocab: Vocabulary) -> CompiledGrammar:
+    if isinstance(spec, CompiledGrammar):
+        if spec.vocab != vocab:
+            raise ValueError("this grammar was compiled for another vocabulary than the model's")
+        return spec
+    if isinstance(spec, dict):
+        return _compiled_tag(json.dumps(spec), vocab, None)
+    if not isinstance(spec, (str, GrammarText)):
+        raise TypeError(f"a grammar is text, a GrammarText, a structural tag or compiled, not {type(spec).__name__}")
+    return _compiled_grammar(GrammarText(spec) if isinstance(spec, str) else spec, vocab)
 
 
 # Grammars fill with masks as they are used: the same schema again finds them all.
@@ -142,6 +179,16 @@ def _compiled_schema(schema_text: str, vocab: Vocabulary, options: SchemaOptions
 @lru_cache(maxsize=64)
 def _compiled_regex(pattern: str, vocab: Vocabulary) -> CompiledGrammar:
     return compile_regex(pattern, vocab)
+
+
+@lru_cache(maxsize=64)
+def _compiled_grammar(spec: GrammarText, vocab: Vocabulary) -> CompiledGrammar:
+    return compile_grammar(spec.text, vocab, dialect=spec.dialect, start=spec.start, lexer=spec.lexer)
+
+
+@lru_cache(maxsize=64)
+def _compiled_tag(tag_text: str, vocab: Vocabulary, options: SchemaOptions | None) -> CompiledGrammar:
+    return compile_structural_tag(json.loads(tag_text), vocab, options=options)
 
 
 def _budget(model: LoadedModel, prompt_ids: list[int], max_new_tokens: int) -> int:
@@ -197,7 +244,7 @@ def _stream(steps: Iterator[None], rows: list[Row], *, is_batch: bool, return_re
 def _growing(row: Row) -> Any:
     """What an unfinished row already says, None if nothing."""
     text = row.text()
-    if row.target.parse is str:
-        return text
+    if row.target.growing is not None:
+        return row.target.growing(text)
     value = partial_value(text, finished=row.finish not in (None, "truncated"))
     return None if value is NOTHING else value

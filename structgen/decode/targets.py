@@ -7,22 +7,51 @@ a dataclass, a TypedDict, `Literal[…]`, an `Enum`, `list[int]`, a `TypeAdapter
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from structgen.errors import InvalidSchemaError
+from structgen.tags import read_calls
 
 JsonSchema: TypeAlias = "dict[str, Any] | bool"
 
 
 @dataclass(frozen=True)
 class Target:
-    """`schema` is what the text must satisfy; `parse` turns the finished text into the caller's value."""
+    """`schema` is what the text must satisfy; `parse` turns the finished text into the caller's value.
+
+    `growing` turns an unfinished text into what it says already; None where it is JSON.
+    """
 
     schema: JsonSchema
     parse: Callable[[str], Any]
+    growing: Callable[[str], Any] | None = None
+
+
+@dataclass(frozen=True)
+class GrammarText:
+    """A grammar for `generate`, in a dialect; a plain string means Lark's. Arguments as for `compile_grammar`."""
+
+    text: str
+    dialect: str = "lark"
+    start: str | None = None
+    lexer: str = "contextual"
+
+
+TEXT = Target(True, str, str)
+"""A text as it stands: what a regular expression or a grammar gives."""
+
+
+def tools_target(tools: Sequence[Any], style: str) -> Target:
+    """What a text with calls of tools is: its text, and the calls in it."""
+
+    def parse(text: str) -> dict[str, Any]:
+        plain, calls = read_calls(text, tools, style)
+        return {"text": plain, "tool_calls": calls}
+
+    return Target(True, parse, parse)
 
 
 def target(spec: Any) -> Target:

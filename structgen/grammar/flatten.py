@@ -74,7 +74,7 @@ def flatten(grammar: Grammar, *, label: Callable[[Expression], Symbol] | None = 
         grammar.start in nullable,
         rules,
         tuple(sorted(unproductive - nullable)),
-        tuple(sorted(set(grammar.rules) - set(reachable))),
+        tuple(sorted({*grammar.rules, *grammar.unused} - set(reachable))),
         stats,
     )
 

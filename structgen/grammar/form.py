@@ -141,7 +141,8 @@ class Rule:
 class Grammar:
     """A whole grammar. `rules` and `terminals` by name; `ignored` names the terminals that may stand between others.
 
-    `digest` identifies the grammar's text, dialect and start: equal digests mean equal grammars.
+    `unused` names rules of the text that nothing leads to and that are left out. `digest` identifies the grammar's
+    text, dialect and start: equal digests mean equal grammars.
     """
 
     start: str
@@ -149,7 +150,7 @@ class Grammar:
     terminals: Mapping[str, Terminal] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
     digest: bytes = b""
-    warnings: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
     @property
     def declared(self) -> tuple[str, ...]:

@@ -60,6 +60,7 @@ def read_lark(text: str, *, start: str = "start", import_paths: tuple[str, ...] 
         },
         terminals=known,
         ignored=tuple(dict.fromkeys(ignored)),
+        unused=tuple(str(name) for name, params, *_ in loaded.rule_defs if not params and name not in bodies),
         digest=hashlib.blake2b(repr(("lark", text, start, import_paths)).encode(), digest_size=16).digest(),
     )
 

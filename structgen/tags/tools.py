@@ -88,6 +88,73 @@ def tools_format(
     return {"type": "triggered_tags", "triggers": [trigger], "tags": tags, "stop_after_first": not parallel}
 
 
+def read_calls(text: str, tools: Sequence[Any], style: str) -> tuple[str, list[dict[str, Any]]]:
+    """(what is not in a call, the calls) of a text written under `tools_format`; an unfinished call is left out."""
+    trigger = TOOL_FORMATS[style][0]
+    functions = {one["name"]: one.get("parameters") or {} for one in (_function_of(tool, "") for tool in tools)}
+    plain: list[str] = []
+    calls: list[dict[str, Any]] = []
+    at = 0
+    while (begin := text.find(trigger, at)) >= 0:
+        plain.append(text[at:begin])
+        found = _READERS[style](text, begin, functions)
+        if found is None:
+            return "".join(plain), calls
+        call, at = found
+        calls.append(call)
+    return "".join([*plain, text[at:]]), calls
+
+
+_Call = tuple[dict[str, Any], int]
+
+
+def _json_at(text: str, at: int, end: str) -> tuple[Any, int] | None:
+    """(JSON value, where the text goes on behind it and `end`), None if it is not there in full."""
+    try:
+        value, behind = json.JSONDecoder().raw_decode(text, at)
+    except ValueError:
+        return None
+    return (value, behind + len(end)) if text.startswith(end, behind) else None
+
+
+def _read_hermes(text: str, begin: int, functions: dict[str, Any]) -> _Call | None:
+    return _json_at(text, begin + len("<tool_call>\n"), "\n</tool_call>")
+
+
+def _read_function(text: str, begin: int, functions: dict[str, Any]) -> _Call | None:
+    behind = text.find(">", begin)
+    found = _json_at(text, behind + 1, "</function>") if behind >= 0 else None
+    return found and ({"name": text[begin + len("<function=") : behind], "arguments": found[0]}, found[1])
+
+
+def _read_llama(text: str, begin: int, functions: dict[str, Any]) -> _Call | None:
+    found = _json_at(text, begin, "")
+    return found and ({"name": found[0]["name"], "arguments": found[0]["parameters"]}, found[1])
+
+
+def _read_qwen_coder(text: str, begin: int, functions: dict[str, Any]) -> _Call | None:
+    end = text.find("</function>\n</tool_call>", begin)
+    if end < 0:
+        return None
+    head, _, body = text[begin:end].partition(">\n<function=")[2].partition(">")
+    properties = functions[head].get("properties", {})
+    arguments: dict[str, Any] = {}
+    for part in body.split("<parameter=")[1:]:
+        name, _, value = part.rsplit("</parameter>", 1)[0].partition(">")
+        schema = properties.get(name)
+        raw = isinstance(schema, dict) and schema.get("type") == "string"
+        arguments[name] = value if raw else json.loads(value)
+    return {"name": head, "arguments": arguments}, end + len("</function>\n</tool_call>")
+
+
+_READERS: dict[str, Callable[[str, int, dict[str, Any]], _Call | None]] = {
+    "hermes": _read_hermes,
+    "function": _read_function,
+    "qwen_coder": _read_qwen_coder,
+    "llama": _read_llama,
+}
+
+
 def _function_of(tool: Any, pointer: str) -> Any:
     if not isinstance(tool, dict):
         raise InvalidTagError("a tool is an object", pointer=pointer)

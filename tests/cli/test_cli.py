@@ -193,3 +193,46 @@ def test_generate_with_the_embedded_model() -> None:
     code, out, _ = run("generate", "A person.", "--schema", json.dumps(SCHEMA))
     assert code == 0
     assert json.loads(out).keys() == {"name", "age"}
+
+
+LIST = 'start: "[" [item ("," item)*] "]"\nitem: /[0-9]+/ | start\nunused: "x"\n%ignore " "\n'
+
+
+def test_check_reads_a_grammar_and_texts(tmp_path: Path) -> None:
+    grammar, good, bad = tmp_path / "list.lark", tmp_path / "good", tmp_path / "bad"
+    grammar.write_text(LIST)
+    good.write_text("[1, [2]]")
+    bad.write_text("[1,\n2]")
+    done = CliRunner().invoke(app, ["check", str(grammar), str(good), str(bad), "--json"])
+    assert done.exit_code == 1
+    report = json.loads(done.stdout)
+    assert report["unreachable"] == ["unused"]
+    assert [text["accepted"] for text in report["texts"]] == [True, False]
+    assert (report["texts"][1]["line"], report["texts"][1]["column"]) == (1, 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "suffix", "code"),
+    [
+        ("start: a", "lark", 5),
+        ('root ::= "a', "gbnf", 5),
+        ('start: start "a"', "lark", 5),
+        ("start: /a(?!bc)/", "lark", 5),
+    ],
+)
+def test_check_says_why_a_grammar_is_refused(tmp_path: Path, text: str, suffix: str, code: int) -> None:
+    path = tmp_path / f"grammar.{suffix}"
+    path.write_text(text)
+    done = CliRunner().invoke(app, ["check", str(path)])
+    assert done.exit_code == code
+    assert "line 1, column" in done.stderr
+
+
+def test_explain_and_compile_take_a_grammar(tmp_path: Path, tokenizer: str) -> None:
+    path = tmp_path / "root.gbnf"
+    path.write_text('root ::= "a" [0-9]{2}\n')
+    done = CliRunner().invoke(app, ["explain", "--grammar", str(path), "--prefix", "a", "--tokenizer", tokenizer])
+    assert done.exit_code == 0
+    assert "0" in done.stdout
+    done = CliRunner().invoke(app, ["compile", "--grammar", str(path), "--tokenizer", tokenizer, "--json"])
+    assert json.loads(done.stdout)["first_tokens"] >= 1

@@ -163,9 +163,9 @@ def test_streams_of_batches_results_types_and_regexes(tiny_model: Any) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({}, "exactly one of schema= and regex="),
-        ({"schema": True, "regex": "a"}, "exactly one of schema= and regex="),
-        ({"grammar": "start: x"}, "grammar= is not supported yet"),
+        ({}, "exactly one of schema="),
+        ({"schema": True, "regex": "a"}, "exactly one of schema="),
+        ({"grammar": "start: x", "regex": "x"}, "exactly one of"),
         ({"schema": True, "max_new_tokens": 0}, "max_new_tokens"),
         ({"schema": True, "temperature": -1.0}, "temperature"),
         ({"schema": [True, True]}, "a list of schema needs a list of prompts"),
@@ -204,3 +204,32 @@ def test_the_chat_template_is_used_only_if_asked(tiny_model: Any) -> None:
         tokenizer.chat_template = None
     assert chat.token_ids == same.token_ids
     assert plain.stats.num_prompt_tokens < chat.stats.num_prompt_tokens
+
+
+SUM = 'start: NUMBER ("+" NUMBER)*\nNUMBER: /[0-9]{1,3}/\n'
+
+
+def test_a_grammar_gives_text(tiny_model: Any) -> None:
+    for grammar in (SUM, structgen.GrammarText('root ::= [0-9]{1,3} ("+" [0-9]{1,3})*', dialect="gbnf")):
+        text = structgen.generate("Add", grammar=grammar, model=tiny_model, max_new_tokens=12)
+        assert re.fullmatch(r"[0-9]{1,3}(\+[0-9]{1,3})*", text)
+    tag = {"type": "structural_tag", "format": {"type": "const_string", "value": "yes"}}
+    assert structgen.generate("Go", grammar=tag, model=tiny_model) == "yes"
+
+
+@pytest.mark.parametrize("style", ["hermes", "function", "qwen_coder", "llama"])
+def test_tools_give_calls(tiny_model: Any, style: str) -> None:
+    parameters = {"type": "object", "properties": {"n": {"enum": [1, 2]}, "s": {"type": "string", "maxLength": 3}}}
+    tools = [{"type": "function", "function": {"name": "pick", "parameters": {**parameters, "required": ["n", "s"]}}}]
+    result = structgen.generate(
+        "Pick", tools=tools, tool_choice="required", tool_format=style, model=tiny_model, max_new_tokens=200,
+        return_result=True, temperature=1.0, seed=1,
+    )  # fmt: skip
+    assert result.value["tool_calls"], result.text
+    for call in result.value["tool_calls"]:
+        assert call["name"] == "pick"
+        jsonschema.validate(call["arguments"], {**parameters, "required": ["n", "s"]})
+    growing = list(
+        structgen.generate("Pick", tools=tools, tool_format=style, model=tiny_model, max_new_tokens=30, stream=True)
+    )
+    assert growing[-1].keys() == {"text", "tool_calls"}
