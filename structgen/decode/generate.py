@@ -125,8 +125,8 @@ def generate(
     if sampler is not None:
         from structgen.decode.aligned.generate import sample_rows
 
-        asked: dict[str, Any] = {"sampler": sampler, "n": n, "budget": budget}
-        return sample_rows(loaded, rows, sampling, **asked, is_batch=is_batch, return_result=return_result)
+        drawn: dict[str, Any] = {"sampler": sampler, "n": n, "budget": budget}
+        return sample_rows(loaded, rows, sampling, **drawn, is_batch=is_batch, return_result=return_result)
     steps = _steps(loaded, rows, sampling, speculate)
     if stream:
         return _stream(steps, rows, is_batch=is_batch, return_result=return_result)
