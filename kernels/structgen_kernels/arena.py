@@ -68,7 +68,8 @@ MEMBER_BITS = 46  # 64-bit words: the keys that may come next, in sorted order
 MEMBER_TABLE = 47  # hash table of MEMBERS
 PICKS = 48  # branches of PICK instructions: byte, next pc, and the keys below it [low, high), sorted by byte
 LEAVES = 49  # scratch: what an item is before any byte: PC of an instruction that waits for one or calls a rule, ARG
-NUM_TABLES = 50
+CLASS_TABLE = 50  # hash table of CLASSES
+NUM_TABLES = 51
 QUOTING = 256  # byte class {", \\}: outside of these a code point of a JSON string is spelled as itself
 
 # ---- header -------------------------------------------------------------------------------------------------------
@@ -231,6 +232,7 @@ TABLES: dict[int, Table] = {
     MEMBER_TABLE: Table("member table", np.int32, 0),
     PICKS: Table("object keys", np.int32, 4),
     LEAVES: Table("leaves", np.int32, 2),
+    CLASS_TABLE: Table("class table", np.int32, 0),
 }
 
 
@@ -261,7 +263,7 @@ class Arena:
         header, stamp = self.header, self.header[STAMP]
         for table in (CLASSES, ENTRIES, ROW_OWNER):
             self.tables[table][: self.count(ROWS if table == ROW_OWNER else table)] = 0
-        for table in (STATE_TABLE, ENTRY_TABLE, TRIE_TABLE, MEMBER_TABLE):
+        for table in (STATE_TABLE, ENTRY_TABLE, TRIE_TABLE, MEMBER_TABLE, CLASS_TABLE):
             self.tables[table][:] = 0
         kept = header[ADDRESS:NUM_NEEDS].copy()
         words = header[WORDS]
@@ -357,3 +359,10 @@ def u8(h, table):
 def bit_rows(h, table):
     """A table of bit rows: uint32[rows, words]."""
     return carray(_pointer(h[64 + table]), (h[128 + table], h[WORDS]), np.uint32)
+
+
+@helper("int64(int64[::1], int64)")
+def full(h, table):
+    """Note which table is full. Returns FULL."""
+    h[FULL_TABLE] = table
+    return FULL

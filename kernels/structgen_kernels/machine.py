@@ -26,8 +26,6 @@ from structgen_kernels.arena import (
     EXITED,
     EXITED_GUARDED,
     EXTRA,
-    FULL,
-    FULL_TABLE,
     GUARD,
     GUARD_ITEMS,
     GUARDED,
@@ -77,6 +75,7 @@ from structgen_kernels.arena import (
     UNSETTLED,
     WORK,
     ZERO,
+    full,
     helper,
     i32,
     i32x2,
@@ -87,16 +86,11 @@ from structgen_kernels.arena import (
     u8,
     u64x4,
 )  # fmt: skip
+from structgen_kernels.classes import union_class
 from structgen_kernels.members import may_add, may_end, may_go_on, may_pick, with_member
 from structgen_kernels.sorting import sort_kernel
 
 NESTED_GUARDS = 64  # guards behind guards without a byte between
-
-
-@helper("int64(int64[::1], int64)")
-def full(h, table):
-    h[FULL_TABLE] = table
-    return FULL
 
 
 @helper("uint64(int64, int64, int64)")
@@ -344,25 +338,6 @@ def _find(h, n):
     h[COUNT + STATES] = t + 1
     table[p] = t
     return t
-
-
-@helper("int64(int64[::1], int64, int64)")
-def union_class(h, a, b):
-    """The byte class of all bytes of two classes."""
-    classes = u64x4(h, CLASSES)
-    count = h[COUNT + CLASSES]
-    for k in range(count):
-        if (
-            classes[k, 0] == classes[a, 0] | classes[b, 0] and classes[k, 1] == classes[a, 1] | classes[b, 1]
-            and classes[k, 2] == classes[a, 2] | classes[b, 2] and classes[k, 3] == classes[a, 3] | classes[b, 3]
-        ):  # fmt: skip
-            return k
-    if count >= h[CAPACITY + CLASSES]:
-        return full(h, CLASSES)
-    for c in range(4):
-        classes[count, c] = classes[a, c] | classes[b, c]
-    h[COUNT + CLASSES] = count + 1
-    return count
 
 
 @helper("int64(int64[::1], int64, int64, int64)")

@@ -64,13 +64,14 @@ from structgen_kernels.arena import (
     WORDS,
     ZERO,
     bit_rows,
+    full,
     helper,
     i32,
     i32x2,
     i32x3,
     i32xn,
 )
-from structgen_kernels.machine import full, goto, intern
+from structgen_kernels.machine import goto, intern
 from structgen_kernels.members import may_add, may_end, may_go_on, with_member
 from structgen_kernels.store import ensure, find_entry
 from structgen_kernels.tries import guarded_trie

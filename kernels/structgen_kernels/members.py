@@ -13,8 +13,6 @@ from numba import njit
 from structgen_kernels.arena import (
     CAPACITY,
     COUNT,
-    FULL,
-    FULL_TABLE,
     K_DECLARED,
     K_REQUIRED,
     K_SORTED,
@@ -34,6 +32,7 @@ from structgen_kernels.arena import (
     OBJECT_KEYS,
     OBJECT_WIDTH,
     OBJECTS,
+    full,
     helper,
     i32,
     i32x3,
@@ -67,8 +66,7 @@ def _find(h, obj, position, owed, left, start):
         p = (p + 1) & mask
     m = h[COUNT + MEMBERS]
     if m >= h[CAPACITY + MEMBERS]:
-        h[FULL_TABLE] = MEMBERS
-        return FULL
+        return full(h, MEMBERS)
     members[m, M_OBJECT] = obj
     members[m, M_POSITION] = position
     members[m, M_BITS] = start
@@ -103,8 +101,7 @@ def no_members(h, obj):
     start = h[COUNT + MEMBER_BITS]
     words = (num_keys + 63) >> 6
     if start + words > h[CAPACITY + MEMBER_BITS]:
-        h[FULL_TABLE] = MEMBER_BITS
-        return FULL
+        return full(h, MEMBER_BITS)
     owed = 0
     for i in range(num_keys):
         owed += keys[first + i, K_REQUIRED]
@@ -127,8 +124,7 @@ def with_member(h, m, key):
     start = h[COUNT + MEMBER_BITS]
     words = (num_keys + 63) >> 6
     if start + words > h[CAPACITY + MEMBER_BITS]:
-        h[FULL_TABLE] = MEMBER_BITS
-        return FULL
+        return full(h, MEMBER_BITS)
     if key < 0:
         if objects[obj, O_ORDERED] == 0 or members[m, M_POSITION] == num_keys:
             return m

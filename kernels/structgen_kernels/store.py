@@ -70,13 +70,13 @@ from structgen_kernels.arena import (
     WIDE,
     WIDE_KIND,
     bit_rows,
+    full,
     helper,
     i32,
     i32x2,
     i32x4,
     i32xn,
 )
-from structgen_kernels.machine import full
 from structgen_kernels.tries import remainder_trie
 from structgen_kernels.walks import removed, start_of_entry, walk
 

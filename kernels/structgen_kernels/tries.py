@@ -29,6 +29,7 @@ from structgen_kernels.arena import (
     TRIE_TABLE,
     TRIE_WIDTH,
     TRIES,
+    full,
     helper,
     i32,
     i32x2,
@@ -37,7 +38,7 @@ from structgen_kernels.arena import (
     i32xn,
     u64x4,
 )  # fmt: skip
-from structgen_kernels.machine import full, union_class
+from structgen_kernels.classes import union_class
 
 
 @helper("int64(int64[::1], int64, int64)")

@@ -56,6 +56,7 @@ from structgen_kernels.arena import (
     WALK_EXITS,
     WALK_NODE,
     WALK_RANGES,
+    full,
     helper,
     i32,
     i32x2,
@@ -64,7 +65,7 @@ from structgen_kernels.arena import (
     i32xn,
     u64x4,
 )  # fmt: skip
-from structgen_kernels.machine import full, intern, step
+from structgen_kernels.machine import intern, step
 
 
 @helper("int64(int64[::1], int64, int64)")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,13 @@ from structgen.errors import GrammarTooComplex
 from structgen.ir import Alt, Bytes, Call, Choice, Guard, Lazy, Literal, Members, Node, Repeat, Rule, Seq, Star, Text
 from structgen_kernels import arena as k
 from structgen_kernels.arena import Arena
+from structgen_kernels.classes import class_of, single_bytes
 from structgen_kernels.members import no_members
+from structgen_kernels.texts import other_texts
 
 _WIDTH = 5
 _FAIL_PC = 0
+_WORD = (1 << 64) - 1
 _LAZY_KEYS = 64  # a part of an object's trie of keys with more than these is emitted when it is reached
 _EAGER_BRANCHES = 4  # a choice with more branches emits their continuations when they are reached
 
@@ -60,10 +64,7 @@ class Network:
         self._shared: dict[tuple[Any, ...], int] = {}
         self.has_guards = False
         self.tails: dict[tuple[Any, ...], text.Tail] = {}
-        classes = arena.tables[k.CLASSES]
-        for b in range(256):
-            classes[b, b >> 6] = np.uint64(1) << np.uint64(b & 63)
-        self._header[k.COUNT + k.CLASSES] = 256
+        single_bytes(self._header)
         assert self.byte_class(1 << 0x22 | 1 << 0x5C) == k.QUOTING
         self._header[k.COUNT + k.STATES] = k.FIRST_STATE
         for table in (k.ENTRIES, k.RULES, k.GUARDED_EXITS, k.MEMBERS):
@@ -144,13 +145,32 @@ class Network:
 
     def note(self, target: int, *, base: int, slack: int, rule: int) -> int:
         """An instruction that goes on at `target` and says of its items that they are nearly `base` (see `arena`)."""
+        row = self.note_row(base, slack)
+        return self.instruction(k.NOTE, target, row, rule=rule)
+
+    def note_row(self, base: int, slack: int) -> int:
+        """A row of NOTES."""
         row = int(self._header[k.COUNT + k.NOTES])
         if row >= self._header[k.CAPACITY + k.NOTES]:
             raise ArenaFull(k.NOTES)
         self._notes[2 * row] = base
         self._notes[2 * row + 1] = slack
         self._header[k.COUNT + k.NOTES] = row + 1
-        return self.instruction(k.NOTE, target, row, rule=rule)
+        return row
+
+    def other_texts(self, words: tuple[str, ...], params: list[int]) -> int:
+        """The strings other than some words, in bulk: see the kernel."""
+        self.flush()
+        data = "".join(words).encode()
+        ends = list(accumulate(map(len, words)))
+        pc: int = other_texts(
+            self._header, np.frombuffer(bytearray(data), np.uint8), np.array([0, *ends], np.int32), np.array(params)
+        )
+        if pc < 0:
+            raise ArenaFull(int(self._header[k.FULL_TABLE]))
+        self._base = self._next = int(self._header[k.COUNT + k.NET])
+        self._switch_base = int(self._header[k.COUNT + k.SWITCH])
+        return pc
 
     def counter(self, target: int, value: int, *, rule: int) -> int:
         """Set the item's counter, then go on at `target`."""
@@ -197,12 +217,10 @@ class Network:
         """The id of a byte class."""
         index = self._classes.get(mask)
         if index is None:
-            index = int(self._header[k.COUNT + k.CLASSES])  # kernels add classes too
-            if index >= self._header[k.CAPACITY + k.CLASSES]:
+            index = class_of(self._header, *(np.uint64(mask >> shift & _WORD) for shift in (0, 64, 128, 192)))
+            if index < 0:
                 raise ArenaFull(k.CLASSES)
-            self._arena.tables[k.CLASSES][index] = np.frombuffer(mask.to_bytes(32, "little"), np.uint64)
             self._classes[mask] = index
-            self._header[k.COUNT + k.CLASSES] = index + 1
         return index
 
     def flush(self) -> None:

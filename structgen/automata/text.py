@@ -32,8 +32,6 @@ _CANONICAL_ESCAPES = {c: e for c, e in _SHORT_ESCAPES.items() if c != 0x2F}
 _MUST_ESCAPE = (1 << 0x20) - 1 | 1 << 0x22 | 1 << 0x5C
 _ASCII = (1 << 0x80) - 1
 _HEX = tuple((1 << ord(f"{d:x}")) | (1 << ord(f"{d:X}")) for d in range(16))
-_ANY_HEX = sum(_HEX)
-_ALL_LETTERS = sum(1 << letter[0] for letter in _SHORT_ESCAPES.values())
 _LOWER_HEX = tuple(1 << ord(f"{d:x}") for d in range(16))
 _CONTINUATION = tuple(1 << 0x80 + value for value in range(64))
 # lead bytes of UTF-8: first, last, code point the first stands for, code points of one lead byte, least one in use
@@ -193,87 +191,39 @@ class _Ended:
         the states in which additional keys run beside declared ones, and nearly all of them.
         """
         key = ("excluding", self.net.name_of(words), low, high, depth, self.encoding, self.end, self.after)
+        if depth == 0 and self.encoding == "json" and self.end == b'"' and _in_bulk(words):
+            return self.net.once(key, self._bulk_excluding, words, rule=self.rule)
         return self.net.once(key, self._expand_excluding, words, low, high, depth, rule=self.rule)
+
+    def _bulk_excluding(self, words: tuple[str, ...]) -> int:
+        net, rule, tail = self.net, self.rule, self._unbounded(ANY)
+        other = self._call(ANY, None)
+        # A lead byte is read before the tail is entered: two texts that run side by side may both call the tail where
+        # they stand, and what completes it cannot tell a call of the whole tail from one of a way into it.
+        high = ((0x80, 0xD7FF, other), (0xE000, 0x10FFFF, other))
+        leads = net.shared(("leads", high, self.after), _emit_leads, net, high, {other: tail}, self.after, rule)
+        ways = [self._way_in(name) for name in (1, 2, 3, 4, 0xD)]
+        note = net.note_row(tail.start, -1) if self.noted else -1
+        pc = net.other_texts(words, [rule, other, leads, *ways, net.chain(self.end, self.after, rule), note])
+        return ~pc if self.noted else pc
 
     def _expand_excluding(self, words: tuple[str, ...], low: int, high: int, depth: int) -> int:
         net, rule = self.net, self.rule
         may_end = len(words[low]) > depth
-        children: list[tuple[int, int]] = []
+        children: list[tuple[int, int, int]] = []
         at = low + (not may_end)
         while at < high:
             char = words[at][depth]
             end = at + 1
             while end < high and words[end][depth] == char:
                 end += 1
-            children.append((ord(char), self._excluding(words, at, end, depth + 1)))
+            children.append((ord(char), ord(char), self._excluding(words, at, end, depth + 1)))
             at = end
-        if self.encoding == "json" and all(0x20 <= code < 0x80 for code, _ in children):
-            chars = self._other_than(children)
-        else:
-            other = self._call(ANY, None)
-            pieces = _with_rest([(code, code, target) for code, target in children], other)
-            chars = emit_pieces(net, pieces, self.encoding, rule, tails={other: self._unbounded(ANY)}, after=self.after)
+        other = self._call(ANY, None)
+        pieces = _with_rest(children, other)
+        chars = emit_pieces(net, pieces, self.encoding, rule, tails={other: self._unbounded(ANY)}, after=self.after)
         pc = net.split(net.chain(self.end, self.after, rule), chars, rule=rule) if may_end else chars
         return ~self._note(pc, ANY, -1) if self.noted else pc
-
-    def _other_than(self, children: list[tuple[int, int]]) -> int:
-        """One character of a JSON string: a few in ASCII with targets of their own, all others before the tail.
-
-        What `emit_pieces` would make, but all that needs no care is a way into the tail.
-        """
-        net, rule = self.net, self.rule
-        others = _ASCII & ~_MUST_ESCAPE
-        branches: dict[int, int] = {}
-        for code, target in children:
-            if others >> code & 1:
-                branches[target] = 1 << code
-                others ^= 1 << code
-        branches[net.lazy(self._escape_other_than, children, rule=rule)] = 1 << 0x5C
-        branches[self._call(ANY, None)] = others
-        # A lead byte is read before the tail is entered: two texts that run side by side may both call the tail where
-        # they stand, and what completes it cannot tell a call of the whole tail from one of a way into it.
-        other = self._call(ANY, None)
-        high = ((0x80, 0xD7FF, other), (0xE000, 0x10FFFF, other))
-        tails = {other: self._unbounded(ANY)}
-        leads = net.shared(("leads", high, self.after), _emit_leads, net, high, tails, self.after, rule)
-        return net.split(net.switch(branches, rule=rule), leads, rule=rule)
-
-    def _escape_other_than(self, children: list[tuple[int, int]]) -> int:
-        """The same after a backslash."""
-        net, rule = self.net, self.rule
-        letters = _ALL_LETTERS
-        branches: dict[int, int] = {}
-        for code, target in children:
-            escape = _SHORT_ESCAPES.get(code)
-            if escape is not None:
-                branches[target] = 1 << escape[0]
-                letters ^= 1 << escape[0]
-        branches[self._call(ANY, None)] = letters
-        if children:
-            branches[net.lazy(self._hex_other_than, children, rule=rule)] = 1 << ord("u")
-        else:
-            branches[self._way_in(4)] = 1 << ord("u")
-        return net.switch(branches, rule=rule)
-
-    def _hex_other_than(self, children: list[tuple[int, int]]) -> int:
-        """The same after a backslash and u: four hex digits, for ASCII two zeros first."""
-        net, rule = self.net, self.rule
-        by_high: dict[int, dict[int, int]] = {}
-        for code, target in children:
-            by_high.setdefault(code >> 4, {})[code & 15] = target
-        third: dict[int, int] = {}
-        for digit, low_digits in by_high.items():
-            fourth = {target: _HEX[low] for low, target in low_digits.items()}
-            fourth[self._call(ANY, None)] = _ANY_HEX & ~sum(fourth.values())
-            third[net.switch(fourth, rule=rule)] = _HEX[digit]
-        third[self._way_in(1)] = _ANY_HEX & ~sum(third.values())
-        second = {net.switch(third, rule=rule): _HEX[0], self._way_in(2): _ANY_HEX & ~_HEX[0]}
-        first = {
-            net.switch(second, rule=rule): _HEX[0],
-            self._way_in(3): _ANY_HEX & ~_HEX[0] & ~_HEX[0xD],
-            self._way_in(0xD): _HEX[0xD],
-        }
-        return net.switch(first, rule=rule)
 
     def _way_in(self, name: int) -> int:
         return self.net.call_once(self._unbounded(ANY).ways_in[name], self.after, rule=self.rule)
@@ -298,7 +248,7 @@ class _Ended:
                 (rest, _code_points(part)): net.entrance(_continuation(net, part, rest, rule), rule)
                 for _, rest, part in _lead_runs(pieces)
             }
-            ways_in = self._ways_in(pieces, rule) if charset is ANY and self.encoding == "json" else {}
+            ways_in = self._ways_in(pieces, rule) if charset == ANY and self.encoding == "json" else {}
             tail = net.tails[key] = Tail(rule, loop, entrances, ways_in)
         return tail
 
@@ -328,6 +278,15 @@ class _Ended:
             net.start_rule(rule, loop)
             tail = net.tails[key] = Tail(rule, loop, {}, {})
         return tail
+
+
+_MOST_IN_BULK = 1 << 13  # characters of the words that a text may not be; of more the states are emitted one by one
+
+
+def _in_bulk(words: tuple[str, ...]) -> bool:
+    """Whether the texts other than these words can be emitted in bulk: printable ASCII, no quotes and backslashes."""
+    text = "".join(words)
+    return 0 < len(text) <= _MOST_IN_BULK and text.isascii() and text.isprintable() and not set(text) & set('"\\')
 
 
 _MOST_NEEDED = 60  # code points; a counter is compared with no more (see COUNTER_SLACK in the engine)

@@ -79,6 +79,7 @@ def _capacities(vocab: Vocabulary, limits: Limits) -> dict[int, int]:
         k.MEMBER_TABLE: _power_of_two(4 * states),
         k.PICKS: 8 * states,
         k.LEAVES: 64,
+        k.CLASS_TABLE: 1 << 17,
         k.GUARDED: 4 * states,
         k.GUARD_ITEMS: 8 * states,
         k.GUARDED_EXITS: 4 * states,
