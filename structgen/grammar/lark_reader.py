@@ -7,17 +7,21 @@ greatest width, length of the pattern, name). Errors carry line and column where
 from __future__ import annotations
 
 import hashlib
+import math
 import re
+from collections.abc import Collection
 from typing import Any
 
 from lark.exceptions import GrammarError, LarkError, UnexpectedInput
 from lark.lexer import PatternStr, TerminalDef
 from lark.load_grammar import load_grammar
 
-from structgen.automata.regular import string
+from structgen.automata.charset import ANY
+from structgen.automata.regular import Language, chars, intersect, repeat, string, union
 from structgen.errors import GrammarSyntaxError
 from structgen.grammar.form import Choice, Expression, Grammar, Lexeme, Place, Ref, Rule, Sequence, Term, Terminal
 from structgen.grammar.lexemes import read_beginnings, read_lexemes
+from structgen.grammar.llguidance import take_out
 
 _AT = re.compile(r"(?:at )?line (\d+),? column (\d+)", re.IGNORECASE)
 _NAMED = re.compile(r"'?([A-Za-z_][A-Za-z0-9_]*)'?\s+used but not defined|defined more than once|of ([A-Za-z_]\w*)")
@@ -28,9 +32,10 @@ def read_lark(text: str, *, start: str = "start", import_paths: tuple[str, ...] 
 
     Raises `GrammarSyntaxError` with line and column.
     """
+    plain, extras = take_out(text)
     try:
-        loaded, _ = load_grammar(text, "<string>", list(import_paths), False)  # type: ignore[no-untyped-call]
-        terminals, rules, ignored = loaded.compile([start], set())
+        loaded, _ = load_grammar(plain, "<string>", list(import_paths), False)  # type: ignore[no-untyped-call]
+        terminals, rules, ignored = loaded.compile([start], set(extras.parts))
     except UnexpectedInput as error:
         raise GrammarSyntaxError(
             _first_line(error), line=error.line, column=error.column, advice="see docs/grammars.md for the dialect"
@@ -41,7 +46,10 @@ def read_lark(text: str, *, start: str = "start", import_paths: tuple[str, ...] 
     priorities: dict[str, int | None] = {}
     used: dict[str, None] = {}
     for rule in rules:
-        parts = [Term(str(part.name)) if part.is_term else Ref(str(part.name)) for part in rule.expansion]
+        parts = [
+            extras.embedded.get(part.name, Term(str(part.name))) if part.is_term else Ref(str(part.name))
+            for part in rule.expansion
+        ]
         used.update(dict.fromkeys(part.name for part in parts if isinstance(part, Term)))
         priorities[str(rule.origin.name)] = rule.options.priority if rule.options else None
         bodies.setdefault(str(rule.origin.name), []).append(Sequence(tuple(parts)))
@@ -49,7 +57,11 @@ def read_lark(text: str, *, start: str = "start", import_paths: tuple[str, ...] 
         raise GrammarSyntaxError(
             f"there is no rule {start!r} to start from", advice=f"name it in start=, one of {', '.join(sorted(bodies))}"
         )
-    known = {terminal.name: _terminal(terminal, text) for terminal in terminals}
+    known = {terminal.name: _terminal(terminal, text, extras.parts) for terminal in terminals}
+    if extras.parts:
+        pieces = {name: union(*(one.language for one in known.pop(name).lexemes)) for name in extras.parts}
+        for name, made in extras.computed.items():
+            known[name] = _computed(name, extras.language(made, pieces), place_of(text, name))
     for name in used:
         known.setdefault(name, Terminal(name, (), place=place_of(text, name)))
     return Grammar(
@@ -65,6 +77,12 @@ def read_lark(text: str, *, start: str = "start", import_paths: tuple[str, ...] 
     )
 
 
+def _computed(name: str, language: Language, place: Place) -> Terminal:
+    """A terminal that is made of others. The empty text is not one of its texts."""
+    language = intersect(language, repeat(chars(ANY), 1))
+    return Terminal(name, (Lexeme(language),), order=(0, -math.inf, 0, name), place=place)
+
+
 def place_of(text: str, name: str) -> Place:
     """Where a rule or terminal is defined, or first named, in a grammar's text."""
     name = name.split("{")[0]
@@ -76,7 +94,7 @@ def place_of(text: str, name: str) -> Place:
     return Place()
 
 
-def _terminal(terminal: TerminalDef, text: str) -> Terminal:
+def _terminal(terminal: TerminalDef, text: str, parts: Collection[str]) -> Terminal:
     pattern = terminal.pattern
     place = place_of(text, terminal.name)
     beginnings = None
@@ -97,7 +115,7 @@ def _terminal(terminal: TerminalDef, text: str) -> Terminal:
                 column=place.column,
                 advice=error.advice,
             ) from None
-        if any(lexeme.language.nullable for lexeme in lexemes):
+        if terminal.name not in parts and any(lexeme.language.nullable for lexeme in lexemes):
             raise GrammarSyntaxError(
                 f"terminal {terminal.user_repr()} matches the empty text",
                 line=place.line,

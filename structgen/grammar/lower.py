@@ -65,6 +65,7 @@ class Lowering:
         self.declared = declared or {}
         self.resolve = resolve
         self.tag = tag
+        self._embedded = self._resolved()
         self._rules: dict[str, Rule] = {}
         self._states: dict[tuple[str, int, int | None], Lazy] = {}
         self._ignored: dict[int, Node | None] = {}
@@ -137,9 +138,28 @@ class Lowering:
             return self.terminal(symbol)
         if isinstance(symbol, Piece):
             return (text_node(symbol.language),)
-        if isinstance(symbol, Embedded) and self.resolve is not None:
-            return (self.resolve(symbol),)
+        if isinstance(symbol, Embedded):
+            return (self._embedded[symbol],)
         raise TypeError(f"not a symbol of a grammar: {symbol!r}")
+
+    def _resolved(self) -> dict[Embedded, Node]:
+        """What is embedded, and a look at what is declared: errors come now, not when a text gets there."""
+        out: dict[Embedded, Node] = {}
+        for automaton in self.flat.rules.values():
+            for symbol in automaton.symbols():
+                if isinstance(symbol, Embedded):
+                    if self.resolve is None:
+                        raise GrammarSyntaxError(
+                            f"{symbol.text} stands for nothing here",
+                            line=symbol.place.line,
+                            column=symbol.place.column,
+                            advice="special tokens and schemas need a vocabulary: use compile_grammar",
+                        )
+                    if symbol not in out:
+                        out[symbol] = self.resolve(symbol)
+                elif isinstance(symbol, Lexed) and self.grammar.terminals[symbol.name].declared:
+                    self.terminal(symbol)
+        return out
 
     def terminal(self, symbol: Lexed) -> Iterable[Node]:
         """A terminal."""

@@ -93,7 +93,12 @@ class Scanner:
         if one.string is None:
             return
         for other in self.terminals.values():
-            if other.string is None and other.priority == one.priority and other.pattern is not None:
+            if other.string is not None or other.priority != one.priority:
+                continue
+            if other.pattern is None:
+                if self.languages[other.name].matches(one.string):
+                    yield other.name
+            else:
                 matched = re.match(other.pattern, one.string)
                 if matched is not None and matched.end() == len(one.string):
                     yield other.name

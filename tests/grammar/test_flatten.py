@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 import pytest
+from derivation import LETTERS, TEXTS, texts_by_derivation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,13 +11,11 @@ from structgen.automata.regular import string
 from structgen.errors import GrammarSyntaxError
 from structgen.grammar.dialects import grammar_to_ir, read_grammar
 from structgen.grammar.flatten import flatten
-from structgen.grammar.form import Choice, Expression, Grammar, Piece, Ref, Repeat, Rule, Sequence
+from structgen.grammar.form import Choice, Grammar, Piece, Ref, Repeat, Rule, Sequence
 from structgen.grammar.lexing import Scanned
 from structgen.grammar.lower import Lowering
 from structgen.reference import Recognizer
 
-LETTERS = "ab"
-TEXTS = ["".join(letters) for length in range(6) for letters in product(LETTERS, repeat=length)]
 NAMES = ("s", "t", "u")
 
 _leaves = st.sampled_from([Piece(string(char)) for char in LETTERS]) | st.sampled_from([Ref(name) for name in NAMES])
@@ -36,41 +33,6 @@ _expressions = st.recursive(
 grammars = st.tuples(*[_expressions] * len(NAMES)).map(
     lambda bodies: Grammar("s", {name: Rule(name, body) for name, body in zip(NAMES, bodies, strict=True)})
 )
-
-
-def texts_by_derivation(grammar: Grammar, longest: int) -> set[str]:
-    """All texts up to a length: the least sets that satisfy the rules."""
-    found: dict[str, set[str]] = {name: set() for name in grammar.rules}
-
-    def of(node: Expression) -> set[str]:
-        if isinstance(node, Ref):
-            return found[node.name]
-        if isinstance(node, Piece):
-            return {text for text in LETTERS if node.language.matches(text)}
-        if isinstance(node, Choice):
-            return set().union(*map(of, node.parts))
-        if isinstance(node, Sequence):
-            out = {""}
-            for part in node.parts:
-                out = joined(out, of(part))
-            return out
-        assert isinstance(node, Repeat)
-        body, out = of(node.body), {""}
-        for _ in range(node.min):
-            out = joined(out, body)
-        rounds = longest + 1 if node.max is None else node.max - node.min
-        for _ in range(rounds):
-            out |= joined(out, body)
-        return out
-
-    def joined(left: set[str], right: set[str]) -> set[str]:
-        return {a + b for a in left for b in right if len(a) + len(b) <= longest}
-
-    while True:
-        following = {name: of(rule.body) for name, rule in grammar.rules.items()}
-        if following == found:
-            return found[grammar.start]
-        found = following
 
 
 @given(grammars)

@@ -1,0 +1,255 @@
+"""llguidance's additions to Lark's syntax, taken out of a grammar's text before lark reads it.
+
+    answer: "call " %json {"type": "integer"} <|end|>      a JSON Schema, a special token
+    line[stop="\\n"]: /.*/                                   a rule that ends with the first newline
+    WORD: /[a-z]+/ & ~/if|else/                             intersection and complement of terminals
+    pair: /[0-9]/{2,3}                                      a counted repeat
+
+None of it is Lark's, so nothing is guessed. Each piece becomes a declared terminal, and `Extras` says what it stands
+for. What cannot be exact is refused: `max_tokens` depends on how the model spells a text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+
+from structgen.automata.charset import ANY
+from structgen.automata.regular import (
+    ANY_STRING,
+    Language,
+    chars,
+    complement,
+    concat,
+    difference,
+    intersect,
+    repeat,
+    string,
+    union,
+)
+from structgen.errors import GrammarSyntaxError, UnsupportedGrammarError
+from structgen.grammar.form import Embedded, Place
+
+_TOKEN = re.compile(
+    r"""(?P<skip>"(?:\\.|[^"\\\n])*"i?|/(?![/*])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n])+/[imslux]*|//[^\n]*|\#[^\n]*)
+    |(?P<json>%json\b)|(?P<directive>%(?:llguidance|lark|regex)\b)
+    |(?P<special><\[[0-9]+\]>|<[^<>\s"]+>)
+    |(?P<count>\{\s*(?P<low>\d+)\s*(?:(?P<comma>,)\s*(?P<high>\d*)\s*)?\})
+    |(?P<head>^[ \t]*(?P<marks>[?!]*)(?P<rule>[a-z_][a-z0-9_]*)[ \t]*
+        \[(?P<attributes>(?:"(?:\\.|[^"\\\n])*"|[^\]"\n])*)\][ \t]*:)
+    |(?P<term>^[ \t]*(?P<name>_?[A-Z][A-Z0-9_]*)(?:\.-?\d+)?[ \t]*:)""",
+    re.VERBOSE | re.MULTILINE,
+)
+_ATTRIBUTE = re.compile(r'\s*([a-z_]+)\s*(?:=\s*("(?:\\.|[^"\\])*"|[^,\s]+))?\s*(?:,|$)')
+_PIECES = re.compile(
+    r'"(?:\\.|[^"\\\n])*"i?|/(?![/*])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n])+/[imslux]*|[&~|()]|[^&~|()"/]+|/'
+)
+_HARMLESS = ("capture", "no_forcing")
+
+
+@dataclass
+class Extras:
+    """What was taken out: embeddings by the name of their terminal, and terminals that are computed from others."""
+
+    embedded: dict[str, Embedded] = field(default_factory=dict)
+    computed: dict[str, tuple[object, ...]] = field(default_factory=dict)
+    """How to make a terminal: nested `("&" | "|", …)`, `("~", …)`, `("stop", …, text)`, `("of", part)`."""
+    parts: list[str] = field(default_factory=list)
+
+    def language(self, made: tuple[object, ...], known: dict[str, Language]) -> Language:
+        """The language of a computed terminal, given those of the parts."""
+        kind, *of = made
+        if kind == "of":
+            return known[str(of[0])]
+        inner = [self.language(one, known) for one in of if isinstance(one, tuple)]
+        if kind == "~":
+            return complement(inner[0])
+        if kind == "stop":
+            end = string(str(of[1]))
+            whole = concat(inner[0], end)
+            return difference(whole, concat(ANY_STRING, end, repeat(chars(ANY), 1)))
+        return intersect(*inner) if kind == "&" else union(*inner)
+
+
+def take_out(text: str) -> tuple[str, Extras]:
+    """(the text as lark can read it, what was taken out). Lines stay where they are."""
+    return _Taking(text).run()
+
+
+class _Taking:
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.out: list[str] = []
+        self.extras = Extras()
+        self.declared: list[str] = []
+        self.added: list[str] = []
+
+    def run(self) -> tuple[str, Extras]:
+        at = 0
+        while found := _TOKEN.search(self.text, at):
+            self.out.append(self.text[at : found.start()])
+            at = found.end()
+            kind = found.lastgroup if found.lastgroup in ("skip", "json", "directive", "special") else None
+            if found["skip"] is not None:
+                self.out.append(found[0])
+            elif kind == "json":
+                at = self.json(found.end())
+            elif kind == "directive":
+                at = self.directive(found[0], found.start(), found.end())
+            elif kind == "special":
+                self.embed("special", found[0], found.start())
+            elif found["count"] is not None:
+                self.count(found)
+            elif found["head"] is not None:
+                at = self.rule(found)
+            else:
+                at = self.terminal(found)
+        self.out.append(self.text[at:])
+        if not self.declared and not self.added:
+            return "".join(self.out), self.extras
+        tail = [f"%declare {' '.join(self.declared)}"] if self.declared else []
+        return "\n".join(["".join(self.out), *tail, *self.added, ""]), self.extras
+
+    def place(self, at: int) -> Place:
+        return Place(self.text.count("\n", 0, at) + 1, at - self.text.rfind("\n", 0, at))
+
+    def refuse(self, message: str, at: int, advice: str) -> UnsupportedGrammarError:
+        place = self.place(at)
+        return UnsupportedGrammarError(message, line=place.line, column=place.column, advice=advice)
+
+    def name(self) -> str:
+        """A terminal's name that the grammar does not use."""
+        index = len(self.extras.embedded) + len(self.extras.parts) + len(self.extras.computed)
+        while f"TAKEN_OUT_{index}" in self.text or f"TAKEN_OUT_{index}" in self.declared + self.extras.parts:
+            index += 1
+        return f"TAKEN_OUT_{index}"
+
+    def embed(self, kind: str, text: str, at: int) -> None:
+        embedded = Embedded(kind, text, self.place(at))
+        known = next((name for name, one in self.extras.embedded.items() if one == embedded), None)
+        if known is None:
+            known = self.name()
+            self.declared.append(known)
+            self.extras.embedded[known] = embedded
+        self.out.append(f" {known} ")
+
+    def json(self, at: int) -> int:
+        begin = at + len(self.text[at:]) - len(self.text[at:].lstrip())
+        try:
+            value, end = json.JSONDecoder().raw_decode(self.text, begin)
+        except ValueError as error:
+            place = self.place(begin)
+            raise GrammarSyntaxError(
+                f"expected a JSON Schema after %json: {error}", line=place.line, column=place.column
+            ) from None
+        self.embed("json", json.dumps(value, sort_keys=False), begin)
+        return end
+
+    def directive(self, name: str, at: int, end: int) -> int:
+        if name == "%llguidance":
+            begin = end + len(self.text[end:]) - len(self.text[end:].lstrip())
+            value, end = json.JSONDecoder().raw_decode(self.text, begin)
+            unknown = [key for key, set_ in value.items() if set_ and key not in _HARMLESS]
+            if not unknown:
+                return end
+            name = f"%llguidance {unknown[0]}"
+        raise self.refuse(f"{name} is refused", at, "write it out in this grammar")
+
+    def count(self, found: re.Match[str]) -> None:
+        low, high = found["low"], found["high"]
+        if found["comma"] and not high:
+            raise self.refuse("a count without an upper limit is refused", found.start(), "write `x~m x*`")
+        self.out.append(f"~{low}" + (f"..{high}" if found["comma"] else ""))
+
+    def rule(self, found: re.Match[str]) -> int:
+        """A rule with attributes, in front of its body."""
+        end_text = None
+        for attribute in _ATTRIBUTE.finditer(found["attributes"]):
+            key, value = attribute[1], attribute[2]
+            if key in ("stop", "suffix") and value is not None and value[0] == '"':
+                end_text = json.loads(value)
+            elif key not in (*_HARMLESS, "lazy"):
+                raise self.refuse(
+                    f"the attribute {key} is refused", found.start(), "a limit in tokens or a temperature is no grammar"
+                )
+            elif key == "lazy":
+                raise self.refuse("the attribute lazy is refused", found.start(), "use stop=, or a lazy quantifier")
+        head = f"{found['marks']}{found['rule']}:"
+        if end_text is None:
+            self.out.append(head)
+            return found.end()
+        body, end = self.body(found.end())
+        part, made = self.part(body), self.name()
+        self.declared.append(made)
+        self.extras.computed[made] = ("stop", ("of", part), end_text)
+        self.out.append(f"{head} {made}" + "\n" * body.count("\n"))
+        return end
+
+    def body(self, at: int) -> tuple[str, int]:
+        """The body of a definition: to the end of the line, and on over lines that begin with `|`."""
+        end = at
+        while True:
+            found = re.compile(r"[^\n]*").match(self.text, end)
+            assert found is not None
+            end = found.end()
+            more = re.compile(r"\n[ \t]*\|").match(self.text, end)
+            if more is None:
+                return self.text[at:end], end
+            end = more.end()
+
+    def terminal(self, found: re.Match[str]) -> int:
+        """A terminal, which may be computed from others."""
+        body, end = self.body(found.end())
+        pieces = [piece for piece in _PIECES.findall(body) if piece.strip()]
+        if not {"&", "~"} & {piece.strip() for piece in pieces if piece in "&~"} or _repeats(body):
+            self.out.append(found[0])
+            return found.end()
+        made, rest = self.either(pieces)
+        if rest:
+            raise self.refuse(f"`{rest[0]}` is not expected here", found.start(), "see docs/grammars.md")
+        self.declared.append(found["name"])
+        self.extras.computed[found["name"]] = made
+        self.out.append("\n" * body.count("\n"))
+        return end
+
+    def either(self, pieces: list[str]) -> tuple[tuple[object, ...], list[str]]:
+        made, pieces = self.both(pieces)
+        options = [made]
+        while pieces and pieces[0] == "|":
+            made, pieces = self.both(pieces[1:])
+            options.append(made)
+        return (options[0] if len(options) == 1 else ("|", *options)), pieces
+
+    def both(self, pieces: list[str]) -> tuple[tuple[object, ...], list[str]]:
+        made, pieces = self.one(pieces)
+        parts = [made]
+        while pieces and pieces[0] == "&":
+            made, pieces = self.one(pieces[1:])
+            parts.append(made)
+        return (parts[0] if len(parts) == 1 else ("&", *parts)), pieces
+
+    def one(self, pieces: list[str]) -> tuple[tuple[object, ...], list[str]]:
+        if pieces[:1] == ["~"]:
+            made, pieces = self.one(pieces[1:])
+            return ("~", made), pieces
+        if pieces[:1] == ["("]:
+            made, pieces = self.either(pieces[1:])
+            if pieces[:1] != [")"]:
+                raise GrammarSyntaxError("this group is never closed", advice="add `)`")
+            return made, pieces[1:]
+        end = next((i for i, piece in enumerate(pieces) if piece in "&|)"), len(pieces))
+        return ("of", self.part(" ".join(pieces[:end]))), pieces[end:]
+
+    def part(self, body: str) -> str:
+        """A terminal of its own for a piece of another."""
+        name = self.name()
+        self.extras.parts.append(name)
+        self.added.append(f"{name}: {' '.join(body.split())}")
+        return name
+
+
+def _repeats(body: str) -> bool:
+    """Whether every `~` counts (`x~2..3`) and there is no `&`: plain Lark."""
+    bare = re.sub(r'"(?:\\.|[^"\\\n])*"|/(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n])+/', "x", body)
+    return "&" not in bare and re.search(r"~(?!\s*\d)", bare) is None
