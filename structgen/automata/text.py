@@ -191,8 +191,10 @@ class _Ended:
         the states in which additional keys run beside declared ones, and nearly all of them.
         """
         key = ("excluding", self.net.name_of(words), low, high, depth, self.encoding, self.end, self.after)
-        if depth == 0 and self.encoding == "json" and self.end == b'"' and _in_bulk(words):
-            return self.net.once(key, self._bulk_excluding, words, rule=self.rule)
+        if self.encoding == "json" and self.end == b'"':
+            rest = words if depth == 0 and high - low == len(words) else tuple(word[depth:] for word in words[low:high])
+            if _in_bulk(rest):
+                return self.net.once(key, self._bulk_excluding, rest, rule=self.rule)
         return self.net.once(key, self._expand_excluding, words, low, high, depth, rule=self.rule)
 
     def _bulk_excluding(self, words: tuple[str, ...]) -> int:
