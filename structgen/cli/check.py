@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from structgen.cli.check_grammar import check_grammar
-from structgen.cli.exits import FAILED, reports_errors
+from structgen.cli.exits import FAILED, describe, exit_code, reports_errors
 from structgen.cli.inputs import (
     GRAMMAR_SUFFIXES,
     DialectOption,
@@ -23,10 +26,11 @@ from structgen.cli.inputs import (
 )
 from structgen.cli.output import print_json, progress, show_byte_set
 from structgen.cli.walk import first_rejected
-from structgen.errors import InvalidSchemaError
+from structgen.errors import CompileError, InvalidSchemaError
 
 if TYPE_CHECKING:
     from structgen.compiler import CompiledGrammar
+    from structgen.schema.report import SchemaReport
 
 
 @reports_errors
@@ -38,12 +42,16 @@ def check(
     ] = None,
     dialect: DialectOption = None,
     start: StartOption = None,
+    every: Annotated[
+        bool, typer.Option("--report", help="List every keyword occurrence, also those that are enforced.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check a schema against its meta-schema, whether structgen enforces it exactly, and instances against it.
 
-    For each instance: whether a validator finds it valid, and whether its text could have been generated. A valid text
-    may be spelled otherwise than structgen does (order of keys, white space); an invalid one is never generated.
+    Keywords that are annotations, what is refused with a suggestion, and what commonly surprises are listed. For each
+    instance: whether a validator finds it valid, and whether its text could have been generated. A valid text may be
+    spelled otherwise than structgen does (white space, numbers); an invalid one is never generated.
 
     A file that ends in .lark, .gbnf or .ebnf is a grammar: it is read and compiled, rules that cannot be used are
     named, and each text is held against it.
@@ -57,17 +65,52 @@ def check(
     with progress("checking"):
         _check_meta_schema(document)
         from structgen.compiler import compile_schema
+        from structgen.schema import check_schema
 
-        grammar = compile_schema(document, byte_vocabulary())
+        report = check_schema(document)
+        try:
+            grammar = compile_schema(document, byte_vocabulary())
+        except CompileError as error:
+            _refuse(error, report, as_json=as_json)
         verdicts = [_verdict(document, grammar, name) for name in instances or []]
     if as_json:
-        print_json({"schema": "supported", "instances": verdicts})
+        occurrences = [asdict(occurrence) for occurrence in report.occurrences] if every else []
+        keywords = report.as_dict() | ({"occurrences": occurrences} if every else {})
+        print_json({"schema": "supported", "keywords": keywords, "instances": verdicts})
     else:
         print("schema: valid, satisfiable, enforced exactly")
+        for line in _lines(report, every=every):
+            print(line)
         for verdict in verdicts:
             print(_told(verdict))
     if not all(verdict["valid"] for verdict in verdicts):
         raise typer.Exit(FAILED)
+
+
+def _refuse(error: CompileError, report: SchemaReport, *, as_json: bool) -> NoReturn:
+    """Say why, and what else is refused, each with a suggestion where there is one."""
+    if as_json:
+        print_json({"error": describe(error), "keywords": report.as_dict()})
+    else:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        for line in _lines(report, every=False):
+            print(line, file=sys.stderr)
+    raise typer.Exit(exit_code(error)) from error
+
+
+def _lines(report: SchemaReport, *, every: bool) -> Iterator[str]:
+    """A line for each keyword occurrence that is not simply enforced, then the warnings."""
+    for item in report.occurrences:
+        if item.status != "enforced" or every:
+            told = f"{item.status} {_place(item.pointer, item.keyword)}"
+            told += f": {item.note}" if item.note else ""
+            yield told + (f" (suggestion: {item.suggestion})" if item.suggestion else "")
+    for warning in report.warnings:
+        yield f"warning {_place(warning.pointer, warning.keyword)}: {warning.text}"
+
+
+def _place(pointer: str, keyword: str) -> str:
+    return f"{pointer}/{keyword}" if keyword else pointer or "(root)"
 
 
 def _check_meta_schema(document: Any) -> None:

@@ -21,6 +21,7 @@ from structgen.schema.reach import TooManyStates
 from structgen.schema.report import Problem, SchemaReport, survey_report
 from structgen.schema.satisfiable import Satisfiability
 from structgen.schema.schemas import Registry, Schemas
+from structgen.schema.surprises import Surprise, of_values
 from structgen.schema.survey import Problem as SurveyProblem
 from structgen.schema.survey import Survey
 
@@ -43,7 +44,9 @@ def compile_to_ir(schema: Any, options: SchemaOptions | None = None, *, registry
     schemas, survey = _surveyed(schema, options, registry)
     if survey.problems:
         raise _first(survey.problems)
-    return SchemaIR(_compiled(schemas, explore=survey.hard), survey_report(survey))
+    expander = Expander(schemas)
+    root = _compiled(expander, Satisfiability(expander), explore=survey.hard)
+    return SchemaIR(root, survey_report(survey))
 
 
 def check_schema(
@@ -52,17 +55,21 @@ def check_schema(
     """The coverage report of any schema, also of one that is refused. Everything in it is looked at."""
     schemas, survey = _surveyed(schema, options, registry)
     problems: list[Problem] = list(survey.problems)
+    surprises: list[Surprise] = []
     if not problems:
+        expander = Expander(schemas)
+        satisfiability = Satisfiability(expander)
         try:
-            _compiled(schemas, explore=True)
+            _compiled(expander, satisfiability, explore=True)
+            surprises.extend(of_values(expander, satisfiability))
         except (InvalidSchemaError, UnsupportedSchemaError, UnsatisfiableSchemaError, GrammarTooComplex) as error:
             problems.append(error)
-    return SchemaReport(schemas, survey.visited, problems)
+    return SchemaReport(schemas, survey.visited, problems, surprises)
 
 
-def _compiled(schemas: Schemas, *, explore: bool) -> Node:
+def _compiled(expander: Expander, satisfiability: Satisfiability, *, explore: bool) -> Node:
     try:
-        return _root_node(schemas, explore=explore)
+        return _root_node(expander, satisfiability, explore=explore)
     except (LanguageTooComplex, NumberTooComplex, TooManyStates) as error:
         raise GrammarTooComplex(error.message, pointer="", advice=error.advice) from error
     except RecursionError as error:
@@ -86,10 +93,8 @@ def _first(problems: list[SurveyProblem]) -> SurveyProblem:
     return type(first)(first.reason, pointer=first.pointer, keyword=first.keyword, advice=advice)
 
 
-def _root_node(schemas: Schemas, *, explore: bool) -> Node:
-    expander = Expander(schemas)
-    satisfiability = Satisfiability(expander)
-    root = schemas.root_term()
+def _root_node(expander: Expander, satisfiability: Satisfiability, *, explore: bool) -> Node:
+    root = expander.schemas.root_term()
     if not satisfiability.term(root):
         raise UnsatisfiableSchemaError("no JSON value satisfies it", pointer="")
     lowering = Lowering(expander, satisfiability)

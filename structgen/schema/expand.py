@@ -246,6 +246,10 @@ class Expander:
         schema = {word: atom.schema[word] for word in atom.schema if word not in ignored} if ignored else atom.schema
         return Place(schema, atom, self.schemas)
 
+    def is_expanded(self, term: Term) -> bool:
+        """Whether somebody asked for the shape of the term."""
+        return self._shapes.get(term) is not None
+
     def place(self, term: Term) -> Place | None:
         """The schema that a term is, if it is but one and not a negation."""
         atom = self._atom(term)

@@ -16,6 +16,7 @@ from structgen.errors import (
 )
 from structgen.schema.formats import known_format
 from structgen.schema.schemas import ANNOTATIONS, Path, Resource, Schemas, is_bare_reference, pointer
+from structgen.schema.surprises import Surprise, of_words
 from structgen.schema.survey import CHECKS, Survey
 
 Status: TypeAlias = Literal["enforced", "annotation", "ignored", "refused"]
@@ -39,8 +40,15 @@ class Occurrence:
 class SchemaReport:
     """Every keyword occurrence that the root reaches, in breadth-first order."""
 
-    def __init__(self, schemas: Schemas, visited: Iterable[tuple[Any, Resource, Path]], problems: Iterable[Problem]):
+    def __init__(
+        self,
+        schemas: Schemas,
+        visited: Iterable[tuple[Any, Resource, Path]],
+        problems: Iterable[Problem],
+        surprises: Iterable[Surprise] = (),
+    ):
         self._schemas = schemas
+        self._surprises = surprises
         self._visited = visited
         self._problems = {(problem.pointer, problem.keyword or ""): problem for problem in problems}
 
@@ -59,6 +67,11 @@ class SchemaReport:
                 found.append(Occurrence(where, keyword, "refused", problem.reason, problem.advice or ""))
         return tuple(found)
 
+    @cached_property
+    def warnings(self) -> tuple[Surprise, ...]:
+        """What commonly surprises. Branches that no value takes are only looked for by `check_schema`."""
+        return (*of_words(self._visited), *self._surprises)
+
     @property
     def counts(self) -> dict[str, int]:
         """How many occurrences there are of each status."""
@@ -71,6 +84,7 @@ class SchemaReport:
         return {
             "counts": self.counts,
             "not_enforced": [{field: getattr(item, field) for field in fields} for item in rest],
+            "warnings": [warning._asdict() for warning in self.warnings],
         }
 
     def _of_schema(self, schema: dict[str, Any], resource: Resource, path: Path) -> Iterable[Occurrence]:

@@ -18,7 +18,7 @@ SCHEMA = {
     "required": ["name", "age"],
     "additionalProperties": False,
 }
-UNSUPPORTED = {"type": "object", "$dynamicRef": "#x"}
+UNSUPPORTED = {"type": "string", "pattern": r"(a)\1"}
 UNSATISFIABLE = {"type": "string", "enum": [1]}
 INVALID = {"type": "strnig"}
 
@@ -89,7 +89,7 @@ def test_check_files_and_standard_input(tmp_path: Path) -> None:
     schema.write_text(json.dumps(SCHEMA))
     good, other, bad, broken = (tmp_path / name for name in ("good.json", "other.json", "bad.json", "broken.json"))
     good.write_text('{"name": "Ada", "age": 36}\n')
-    other.write_text('{"age": 36, "name": "Ada"}')
+    other.write_text('{"age": 36.0, "name": "Ada"}')
     bad.write_text('{"name": "Ada", "age": "36"}')
     broken.write_text('{"name": ')
     code, out, _ = run("check", str(schema), str(good), str(other))
@@ -102,6 +102,29 @@ def test_check_files_and_standard_input(tmp_path: Path) -> None:
     assert [verdict["valid"] for verdict in verdicts] == [True, True, False, False]
     assert [verdict["generable"] for verdict in verdicts] == [True, False, False, False]
     assert verdicts[2]["byte_offset"] == len('{"name": "Ada", "age": ')
+
+
+def test_check_reports_every_keyword(tmp_path: Path) -> None:
+    schema = {
+        "title": "t",
+        "anyOf": [{"type": "null"}, {"enum": []}],
+        "properties": {"a": {"default": 1, "format": "x"}},
+    }
+    code, out, _ = run("check", json.dumps(schema), "--report")
+    assert code == 0
+    lines = out.splitlines()
+    assert "annotation /title" in lines
+    assert "enforced /anyOf/0/type" in lines
+    assert "annotation /properties/a/format: an unknown format" in lines
+    assert "warning /anyOf/1: no value takes this branch" in lines
+    assert any(line.startswith("warning /properties/a/default") for line in lines)
+    code, out, _ = run("check", json.dumps(schema), "--report", "--json")
+    keywords = json.loads(out)["keywords"]
+    assert keywords["counts"]["annotation"] == 3
+    assert len(keywords["occurrences"]) == sum(keywords["counts"].values())
+    code, _, err = run("check", json.dumps({"items": UNSUPPORTED, "title": "t"}))
+    assert code == 3
+    assert "refused /items/pattern" in err and "annotation /title" in err
 
 
 def test_compile(tokenizer: str) -> None:
