@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import lru_cache
 
 from structgen.grammar.bnf_reader import read_ebnf, read_gbnf
 from structgen.grammar.dead_ends import check_guards
 from structgen.grammar.form import Embedded, Grammar, Piece, Rule
 from structgen.grammar.lark_reader import read_lark
-from structgen.grammar.lexing import scan
+from structgen.grammar.lexing import Scanned, scan
 from structgen.grammar.lower import Lowering
 from structgen.grammar.regex import parse_regex
 from structgen.ir import Node
@@ -38,6 +39,14 @@ def read_grammar(text: str, *, dialect: str = "lark", start: str | None = None) 
     return reader(text, start=default if start is None else start)
 
 
+@lru_cache(maxsize=32)
+def scanned_grammar(text: str, dialect: str = "lark", start: str | None = None, lexer: str = "contextual") -> Scanned:
+    """A grammar's text with its scanner, flattened and checked. Kept: a grammar used again costs nothing."""
+    scanned = scan(read_grammar(text, dialect=dialect, start=start), lexer=lexer)
+    check_guards(scanned)
+    return scanned
+
+
 def grammar_to_ir(
     text: str,
     *,
@@ -47,7 +56,4 @@ def grammar_to_ir(
     resolve: Callable[[Embedded], Node] | None = None,
 ) -> Node:
     """The IR of a grammar's text; `resolve` says what special tokens and JSON Schemas in it are."""
-    grammar = read_grammar(text, dialect=dialect, start=start)
-    scanned = scan(grammar, lexer=lexer)
-    check_guards(scanned)
-    return Lowering(scanned, tag=lexer, resolve=resolve).root()
+    return Lowering(scanned_grammar(text, dialect, start, lexer), tag=lexer, resolve=resolve).root()
