@@ -13,6 +13,7 @@ from structgen_kernels.machine import accepts, advance_token
 from structgen_kernels.masks import fill_mask
 
 ENDED = 1  # in place of a state: the text ended with an end-of-text token; nothing follows
+WRONG_PARENT = 1  # a result: a node's parent is not a row before it
 
 
 @njit("int64(int64[::1], int32[::1], int32[::1], int32[::1], int32[::1], int64[::1])", cache=True, nogil=True)
@@ -21,10 +22,12 @@ def tree_states(h, tokens, parents, ends, states, done):
 
     tokens, parents: int32 [n], node i is row i + 1; parents are rows, each before its children. ends: int32,
     end-of-text tokens. states: int32 [n + 1], of which states[0] is given; the others are written: ENDED after an
-    end-of-text token, 0 where a node is illegal or below one that is. done: int64 [1], nodes finished. Returns 0 or a
-    status; call again to go on.
+    end-of-text token, 0 where a node is illegal or below one that is. done: int64 [1], nodes finished. Returns 0, or
+    WRONG_PARENT, or a status: then call again to go on.
     """
     for i in range(done[0], tokens.shape[0]):
+        if parents[i] < 0 or parents[i] > i:
+            return WRONG_PARENT
         s = np.int64(states[parents[i]])
         t = np.int64(0)
         if s >= FIRST_STATE:

@@ -227,12 +227,15 @@ class Engine:
 
     def tree_states(
         self, state: int, tokens: npt.NDArray[np.int32], parents: npt.NDArray[np.int32]
-    ) -> npt.NDArray[np.int32]:
-        """The states of a draft tree's n + 1 rows below a state (see `structgen_kernels.tree_masks`)."""
+    ) -> npt.NDArray[np.int32] | None:
+        """The states of a draft tree's n + 1 rows below a state (see `structgen_kernels.tree_masks`).
+
+        None if a parent does not come before its child.
+        """
         states = np.zeros(len(tokens) + 1, np.int32)
         states[0] = state
-        self._run(tree_masks.tree_states, tokens, parents, self._ends, states, np.zeros(1, np.int64))
-        return states
+        result = self._run(tree_masks.tree_states, tokens, parents, self._ends, states, np.zeros(1, np.int64))
+        return None if result == tree_masks.WRONG_PARENT else states
 
     def fill_each(self, states: npt.NDArray[np.int32], out: Mask, where: npt.NDArray[np.int32]) -> None:
         """Write the mask of each state into its row of `out`; zeros where there is none."""

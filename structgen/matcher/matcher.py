@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_COUNT = np.arange(1 << 10, dtype=np.int32)
+_WRONG_TREE = "a draft tree is tokens [n] and parents [n], each the row of a node before, or 0"
 MANY_TOKENS = 1 << 20  # no budget is larger
 
 
@@ -106,11 +108,13 @@ class Matcher:
         Returns:
             bool [n]: whether each node, and all above it, may follow.
         """
-        rows = _as_rows(bitmask, self.grammar.vocab.num_words)
-        n = len(tokens)
+        if bitmask is not self._bitmask:
+            self._rows = _as_rows(bitmask, self.grammar.vocab.num_words)
+            self._bitmask = bitmask
+        rows, n = self._rows, len(tokens)
         if len(rows) <= n:
             raise MatcherError(f"a tree of {n} nodes needs a bitmask of {n + 1} rows, this one has {len(rows)}")
-        where = np.arange(n + 1, dtype=np.int32)
+        where = _COUNT[: n + 1] if n < len(_COUNT) else np.arange(n + 1, dtype=np.int32)
 
         def fill(engine: Engine, states: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
             engine.fill_each(states, rows, where)
@@ -124,13 +128,16 @@ class Matcher:
 
         Should the engine's generation end meanwhile, `use` is called again with the states of the next.
         """
-        tokens, parents = np.array(tokens, np.int32, ndmin=1), np.array(parents, np.int32, ndmin=1)
-        if tokens.shape != parents.shape or tokens.ndim != 1 or not _come_first(parents):
-            raise MatcherError("a draft tree is tokens [n] and parents [n], each the row of a node before, or 0")
+        tokens, parents = _as_ints(tokens), _as_ints(parents)
+        if tokens.shape != parents.shape or tokens.ndim != 1:
+            raise MatcherError(_WRONG_TREE)
 
         def call() -> T:
             state = tree_masks.ENDED if self._terminated else self._state
-            return use(self._engine, self._engine.tree_states(state, tokens, parents))
+            states = self._engine.tree_states(state, tokens, parents)
+            if states is None:
+                raise MatcherError(_WRONG_TREE)
+            return use(self._engine, states)
 
         return self._try(call)
 
@@ -264,9 +271,9 @@ class Matcher:
             raise self.grammar.too_big() from None
 
 
-def _come_first(parents: npt.NDArray[np.int32]) -> bool:
-    """Whether the parent of each node i is one of rows 0 … i."""
-    return bool(((parents >= 0) & (parents <= np.arange(len(parents)))).all())
+def _as_ints(values: Any) -> npt.NDArray[np.int32]:
+    """int32 array, writable and contiguous as kernels want it; a copy if need be."""
+    return np.require(values, np.int32, ("C", "W"))
 
 
 def _as_rows(bitmask: Any, num_words: int) -> Any:
