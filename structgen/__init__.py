@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     )
     from structgen.decode.generate import generate
     from structgen.decode.result import Result
+    from structgen.decode.speculation.row_store import RowStore
     from structgen.decode.targets import GrammarText
     from structgen.grammar.shipped import list_grammars, load_grammar
     from structgen.matcher import Matcher
@@ -50,6 +51,7 @@ _HOME = {
     "GrammarText": "structgen.decode.targets",
     "Matcher": "structgen.matcher",
     "Result": "structgen.decode.result",
+    "RowStore": "structgen.decode.speculation.row_store",
     "SchemaOptions": "structgen.schema",
     "Vocabulary": "structgen.vocab",
     "compile_grammar": "structgen.compiler",
@@ -94,6 +96,7 @@ __all__ = [
     "Matcher",
     "MatcherError",
     "Result",
+    "RowStore",
     "SchemaOptions",
     "StructgenError",
     "TokenizerError",

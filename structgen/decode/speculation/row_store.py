@@ -6,8 +6,6 @@ uploaded once and stays until its room is needed (least recently used first).
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -22,6 +20,8 @@ from structgen_kernels import tree_masks
 EMPTY = 0
 """The row id of the mask that allows nothing: after the end of a text, and below illegal nodes."""
 
+_NEVER, _ALWAYS = -1, 1 << 62
+
 
 class RowStore:
     """Maps states to rows of a tensor `rows`, int32 [R, words], on a device.
@@ -35,12 +35,14 @@ class RowStore:
         capacity = max(max_bytes // (4 * num_words), 2)
         self._rows = torch.zeros((capacity, num_words), dtype=torch.int32, device=device)
         self._on_host = self._rows.device.type == "cpu"
-        self._row_of: OrderedDict[Hashable, int] = OrderedDict()  # least recently used first
-        self._free = list(range(capacity - 1, EMPTY, -1))
-        self._pinned: set[int] = set()
-        self._staged: list[tuple[npt.NDArray[np.int32], npt.NDArray[np.uint32]]] = []
         self._engine: Engine | None = None
-        self._num_once = 0
+        self._row_of: npt.NDArray[np.int32] = np.full(0, -1, np.int32)  # by state; -1: none
+        self._state_of: npt.NDArray[np.int32] = np.full(capacity, -1, np.int32)  # by row; -1: none
+        self._step = 0
+        self._used: npt.NDArray[np.int64] = np.full(capacity, _NEVER, np.int64)  # the last step that used a row
+        self._used[EMPTY] = _ALWAYS
+        self._once: list[npt.NDArray[np.int32]] = []
+        self._staged: list[tuple[npt.NDArray[np.int32], npt.NDArray[np.uint32]]] = []
         self.num_filled = 0
         """Rows computed so far; what was found in the store is not counted."""
 
@@ -59,7 +61,10 @@ class RowStore:
     def begin(self) -> None:
         """A new step: rows handed out before may be given up from now on."""
         _ = self.rows  # what is staged must not meet what replaces it
-        self._pinned.clear()
+        for rows in self._once:
+            self._used[rows] = _NEVER
+        self._once.clear()
+        self._step += 1
 
     def ids(self, matcher: Matcher, tokens: Any, parents: Any) -> npt.NDArray[np.int32]:
         """The row ids, int32 [n + 1], of a draft tree's rows (see `Matcher.traverse_draft_tree`).
@@ -75,53 +80,46 @@ class RowStore:
         masks: int32 [m, words].
         """
         masks = np.ascontiguousarray(masks, np.int32).view(np.uint32)
-        keys: list[Hashable] = [("once", self._num_once + i) for i in range(len(masks))]
-        self._num_once += len(masks)
-        where = np.array([self._take(key) for key in keys], np.int32)
-        for key in keys:
-            self._row_of.move_to_end(key, last=False)
+        where = self._take(len(masks))
+        self._once.append(where)
         self._write(where, masks)
         return where
 
     def _ids_of_states(self, engine: Engine, states: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
         if engine is not self._engine:  # another generation: its states are other ints
-            for row in self._row_of.values():
-                if row not in self._pinned:
-                    self._free.append(row)
-            self._row_of = OrderedDict((("old", row), row) for row in self._row_of.values() if row in self._pinned)
             self._engine = engine
-        new: dict[int, int] = {}
-        of_state = {0: EMPTY, tree_masks.ENDED: EMPTY}
-        try:
-            for state in states.tolist():
-                if state in of_state:
-                    continue
-                known = self._row_of.get(state)
-                if known is None:
-                    of_state[state] = new[state] = self._take(state)
-                else:
-                    of_state[state] = known
-                    self._row_of.move_to_end(state)
-                    self._pinned.add(known)
-            if new:
-                self._fill(engine, new)
-        except BaseException:  # rows that were not written must not be found
-            for state, row in new.items():
-                del self._row_of[state]
-                self._pinned.discard(row)
-                self._free.append(row)
-            raise
-        return np.array([of_state[state] for state in states.tolist()], np.int32)
+            self._row_of = np.full(1 << 10, -1, np.int32)
+            self._row_of[[0, tree_masks.ENDED]] = EMPTY
+            self._state_of[:] = -1
+            self._used[self._used < self._step] = _NEVER
+        top = int(states.max())
+        if top >= len(self._row_of):
+            more: npt.NDArray[np.int32] = np.full(max(top + 1, 2 * len(self._row_of)), -1, np.int32)
+            more[: len(self._row_of)] = self._row_of
+            self._row_of = more
+        ids: npt.NDArray[np.int32] = self._row_of[states]
+        known = ids[ids > EMPTY]
+        self._used[known] = self._step
+        if (ids < 0).any():
+            missing = np.unique(states[ids < 0])
+            where = self._take(len(missing))
+            try:
+                self._fill(engine, missing, where)
+            except BaseException:
+                self._used[where] = _NEVER
+                raise
+            self._row_of[missing], self._state_of[where] = where, missing
+            ids = self._row_of[states]
+        return ids
 
-    def _fill(self, engine: Engine, new: dict[int, int]) -> None:
-        states, where = np.array(list(new), np.int32), np.array(list(new.values()), np.int32)
+    def _fill(self, engine: Engine, states: npt.NDArray[np.int32], where: npt.NDArray[np.int32]) -> None:
         if self._on_host:
             engine.fill_each(states, self._rows.numpy().view(np.uint32), where)
         else:
-            masks: npt.NDArray[np.uint32] = np.zeros((len(new), self._rows.shape[1]), np.uint32)
-            engine.fill_each(states, masks, np.arange(len(new), dtype=np.int32))
+            masks: npt.NDArray[np.uint32] = np.zeros((len(states), self._rows.shape[1]), np.uint32)
+            engine.fill_each(states, masks, np.arange(len(states), dtype=np.int32))
             self._staged.append((where, masks))
-        self.num_filled += len(new)
+        self.num_filled += len(states)
 
     def _write(self, where: npt.NDArray[np.int32], masks: npt.NDArray[np.uint32]) -> None:
         if self._on_host:
@@ -129,20 +127,16 @@ class RowStore:
         else:
             self._staged.append((where, masks.copy()))
 
-    def _take(self, key: Hashable) -> int:
-        """A row for a key, the least recently used one if none is free; pinned."""
-        if not self._free:
-            for old, row in self._row_of.items():
-                if row not in self._pinned:
-                    del self._row_of[old]
-                    self._free.append(row)
-                    break
-            else:
-                raise BudgetExceeded(
-                    f"one step needs more than the {len(self._rows) - 1} mask rows of the row store",
-                    advice="raise RowStore(max_bytes=…), or draft smaller trees",
-                )
-        row = self._free.pop()
-        self._row_of[key] = row
-        self._pinned.add(row)
-        return row
+    def _take(self, n: int) -> npt.NDArray[np.int32]:
+        """n rows, the least recently used ones; this step has them now."""
+        where = np.argsort(self._used, kind="stable")[:n].astype(np.int32)
+        if len(where) < n or (n and self._used[where[-1]] >= self._step):
+            raise BudgetExceeded(
+                f"one step needs more than the {len(self._rows) - 1} mask rows of the row store",
+                advice="raise RowStore(max_bytes=…), or draft smaller trees",
+            )
+        states = self._state_of[where]
+        self._row_of[states[states >= 0]] = -1
+        self._state_of[where] = -1
+        self._used[where] = self._step
+        return where
