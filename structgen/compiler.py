@@ -25,6 +25,7 @@ from structgen.grammar.regex import parse_regex
 from structgen.ir import Call, Node, Rule, Text, literal
 from structgen.masks.engine import Engine
 from structgen.schema import SchemaOptions, compile_to_ir
+from structgen.schema.formats import SAMPLES
 from structgen.schema.report import SchemaReport
 from structgen.tags import response_format, tag_to_ir, tools_format
 from structgen.types import Limits
@@ -312,9 +313,18 @@ class Embeddings:
 
 
 def warmup(vocab: Vocabulary, *, limits: Limits | None = None) -> None:
-    """Compile the kernels (first use ever: some seconds) and build the mask rows that all JSON grammars share."""
-    matcher = compile_schema(True, vocab, limits=limits).matcher()
-    bitmask = np.zeros((1, vocab.num_words), np.int32)
-    for byte in b'{"a": [1.5e3, true, "\\u00e9"], "b": null}':
+    """Compile the kernels (first use ever: some seconds) and build what all JSON grammars share: the states and mask
+    rows of any value, and of a value of each format."""
+    _follow(compile_schema(True, vocab, limits=limits), b'{"a": [1.5e3, true, "\\u00e9"], "b": null}')
+    for name, sample in SAMPLES.items():
+        grammar = compile_schema({"type": "string", "format": name}, vocab, limits=limits)
+        _follow(grammar, f'"{sample}"'.encode())
+
+
+def _follow(grammar: CompiledGrammar, text: bytes) -> None:
+    """Take the mask at every byte of a text."""
+    matcher = grammar.matcher()
+    bitmask = np.zeros((1, grammar.vocab.num_words), np.int32)
+    for byte in text:
         matcher.fill_next_token_bitmask(bitmask)
         matcher.accept_bytes(bytes((byte,)))

@@ -95,6 +95,8 @@ STEPS_LEFT = 207  # budget of trie nodes for one mask (negative: none)
 EXIT_LISTS = 208  # rows of EXITS taken by kept lists (from the end)
 LONGEST_TOKEN = 209  # bytes
 REFINED = 210  # four slots, a 256-bit set: the bytes that do what the byte being stepped does
+REMOVED_ENTRY = 214  # the entry whose walk beside its base stands at the next slots (-1: none)
+REMOVED_FIRST, REMOVED_NODE, REMOVED_QUOTED, REMOVED_EXITS = 215, 216, 217, 218
 HEADER_SIZE = 256
 
 # ---- statuses (negative, so that they never look like a state) ---------------------------------------------------
@@ -244,6 +246,7 @@ class Arena:
         self.header = np.zeros(HEADER_SIZE, np.int64)
         self.header[WORDS] = num_words
         self.header[WALK_ENTRY] = -1
+        self.header[REMOVED_ENTRY] = -1
         self.header[STEPS_LEFT] = -1
         self.tables: list[np.ndarray] = []
         for index in range(NUM_TABLES):
@@ -270,6 +273,7 @@ class Arena:
         header[:] = 0
         header[ADDRESS:NUM_NEEDS] = kept
         header[WORDS], header[STAMP], header[WALK_ENTRY], header[STEPS_LEFT] = words, stamp, -1, -1
+        header[REMOVED_ENTRY] = -1
 
     def count(self, table: int) -> int:
         """Rows of a table in use."""

@@ -52,6 +52,7 @@ from structgen_kernels.arena import (
     NOTES,
     POOL,
     RANGES,
+    REMOVED_ENTRY,
     ROW_OWNER,
     ROWS,
     SAME,
@@ -154,6 +155,7 @@ def _build(h, e):
     start = start_of_entry(h, entries[e, E_PC], entries[e, E_ARG])
     if start < 0:
         return start
+    h[REMOVED_ENTRY] = -1  # a walk beside a base that is not done loses its scratch tables
     if h[WALK_ENTRY] != e:
         h[WALK_ENTRY] = e
         h[WALK_NODE] = tries[trie, T_FIRST]
@@ -206,7 +208,7 @@ def _derive(h, e, note, base):
     base_start = start_of_entry(h, notes[note, N_BASE], 0)
     if base_start < 0:
         return base_start
-    n = removed(h, start, base_start)
+    n = removed(h, e, start, base_start)
     if n < 0:
         return n
     entries[e, E_BASE] = base

@@ -31,6 +31,11 @@ from structgen_kernels.arena import (
     PAIRS,
     QUOTING,
     RANGES,
+    REMOVED_ENTRY,
+    REMOVED_EXITS,
+    REMOVED_FIRST,
+    REMOVED_NODE,
+    REMOVED_QUOTED,
     ROOT,
     ROOTS,
     RULES,
@@ -53,6 +58,7 @@ from structgen_kernels.arena import (
     TRIES,
     VISITED,
     VOCABULARY,
+    WALK_ENTRY,
     WALK_EXITS,
     WALK_NODE,
     WALK_RANGES,
@@ -231,28 +237,46 @@ def _agree(h, s, t):
     return items[i, 0] == items[j, 0] and items[i, 2] == items[j, 2]  # the same place of the same rule
 
 
-@helper("int64(int64[::1], int64, int64)")
-def removed(h, start, base_start):
-    """Walk the vocabulary's trie from an item and its base at once; subtrees that only the base keeps go to EXITS.
+@helper("int64(int64[::1], int64, int64, int64, int64, int64, int64)")
+def _pause(h, status, e, first, node, quoted, exits):
+    """Note where a walk beside a base stands. Returns the status."""
+    h[REMOVED_ENTRY] = e
+    h[REMOVED_FIRST] = first
+    h[REMOVED_NODE] = node
+    h[REMOVED_QUOTED] = quoted
+    h[REMOVED_EXITS] = exits
+    return status
 
-    Tokens without bytes of QUOTING are left out: lengths decide on them. Returns the number of subtrees, or a status
-    (then start again: what was found so far is remembered in transitions).
+
+@helper("int64(int64[::1], int64, int64, int64)")
+def removed(h, e, start, base_start):
+    """Walk the vocabulary's trie from the item of entry e and its base at once; subtrees that only the base keeps go to
+    EXITS.
+
+    Tokens without bytes of QUOTING are left out: lengths decide on them. Returns the number of subtrees, or a status:
+    call again to go on.
     """
     nodes, trans, exits, roots = i32x4(h, NODES), i32xn(h, TRANS, 256), i32(h, EXITS), i32(h, ROOTS)
     allowed, classes, stack = u64x4(h, ALLOWED), u64x4(h, CLASSES), i32x2(h, PAIRS)
     states = i32xn(h, STATES, STATE_WIDTH)
     max_exits = h[CAPACITY + EXITS] - h[EXIT_LISTS]
-    n = 0
+    first, n, quoted, i = 0, 0, -1, np.int64(-1)
+    if h[REMOVED_ENTRY] == e:
+        first, n, quoted, i = h[REMOVED_FIRST], h[REMOVED_EXITS], h[REMOVED_QUOTED], h[REMOVED_NODE]
+    h[REMOVED_ENTRY] = -1
+    h[WALK_ENTRY] = -1  # a walk that is not done loses its scratch tables
     stack[0, 0] = start
     stack[0, 1] = base_start
-    for first in range(256):
+    while first < 256:
         if roots[first] < 0 or (allowed[base_start, first >> 6] >> np.uint64(first & 63)) & np.uint64(1) == np.uint64(
             0
         ):
+            first += 1
             continue
-        i = np.int64(roots[first])
-        end = np.int64(nodes[i, 1])
-        quoted = -1  # depth of the first byte of QUOTING on the path
+        if i < 0:
+            i = np.int64(roots[first])
+            quoted = -1  # depth of the first byte of QUOTING on the path
+        end = np.int64(nodes[roots[first], 1])
         while i < end:
             depth, byte = nodes[i, 2], nodes[i, 0]
             if depth <= quoted:
@@ -282,16 +306,18 @@ def removed(h, start, base_start):
             if after == -1:
                 after = step(h, s, byte)
                 if after < 0:
-                    return after
+                    return _pause(h, after, e, first, i, quoted, n)
             base_after = np.int64(trans[t, byte])
             if base_after == -1:
                 base_after = step(h, t, byte)
                 if base_after < 0:
-                    return base_after
+                    return _pause(h, base_after, e, first, i, quoted, n)
             if states[base_after, S_FLAGS] & EXITED or _agree(h, after, base_after):
                 i = subtree  # what follows an exit is the business of the trie of remainders
             else:
                 stack[depth + 1, 0] = after
                 stack[depth + 1, 1] = base_after
                 i += 1
+        i = np.int64(-1)
+        first += 1
     return n

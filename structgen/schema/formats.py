@@ -117,6 +117,27 @@ _PATTERNS: dict[str, str] = {
 }
 
 
+SAMPLES: dict[str, str] = {
+    "date": "2024-02-29",
+    "time": "23:59:59.5+02:00",
+    "date-time": "2024-12-31T23:59:59Z",
+    "duration": "P1Y2M3DT4H5M6S",
+    "email": "jane.doe@mail.example.com",
+    "hostname": "www.example.com",
+    "ipv4": "192.168.10.255",
+    "ipv6": "2001:db8::ff00:42:8329",
+    "uri": "https://user@www.example.com:8080/a/b?c=d#e",
+    "uri-reference": "../a/b?c=d",
+    "iri": "https://www.example.com/é",
+    "iri-reference": "../é",
+    "uri-template": "https://example.com/{id}{?q*}",
+    "uuid": "123e4567-e89b-12d3-a456-426614174000",
+    "json-pointer": "/a~1b/0",
+    "relative-json-pointer": "1/a",
+}
+"""A value of each of the usual formats: what a warm store has seen."""
+
+
 def known_format(name: str) -> bool:
     """Whether it is a format of the specification; others are annotations."""
     return name in _PATTERNS or name in _BUILT
