@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any
 
 from lark.exceptions import GrammarError, LarkError, UnexpectedInput
@@ -83,15 +84,24 @@ def _computed(name: str, language: Language, place: Place) -> Terminal:
     return Terminal(name, (Lexeme(language),), order=(0, -math.inf, 0, name), place=place)
 
 
+_DEFINED = re.compile(r"^[ \t]*(?:%[a-z]+[ \t]+)?[?!]*([A-Za-z_][A-Za-z0-9_]*)", re.MULTILINE)
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@lru_cache(maxsize=4)
+def _places(text: str) -> Mapping[str, int]:
+    """Where each name is defined, or first stands, in a grammar's text."""
+    found: dict[str, int] = {}
+    for pattern, group in ((_DEFINED, 1), (_WORD, 0)):
+        for match in pattern.finditer(text):
+            found.setdefault(match[group], match.start(group))
+    return found
+
+
 def place_of(text: str, name: str) -> Place:
     """Where a rule or terminal is defined, or first named, in a grammar's text."""
-    name = name.split("{")[0]
-    for pattern in (rf"^[ \t]*(?:%\w+[ \t]+)?[?!]*{re.escape(name)}\b", rf"\b{re.escape(name)}\b"):
-        found = re.search(pattern, text, re.MULTILINE)
-        if found:
-            at = found.end() - len(name)
-            return Place(text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
-    return Place()
+    at = _places(text).get(name.split("{")[0])
+    return Place() if at is None else Place(text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
 
 
 def _terminal(terminal: TerminalDef, text: str, parts: Collection[str]) -> Terminal:

@@ -53,7 +53,7 @@ def scan(grammar: Grammar, *, lexer: str = "contextual", declared: Mapping[str, 
         raise ValueError(f"lexer must be one of {', '.join(LEXERS)}, not {lexer!r}")
     scanner = _Firsts(grammar, lexer, declared or {})
     contexts = single_context(grammar, {})
-    flat = flatten(contexts.grammar)
+    flat = flatten(contexts.grammar, inline=False)
     if lexer == "basic":
         everything = frozenset(scanner.terminals)
         contexts = replace(contexts, acceptable=(dict.fromkeys(everything, everything),))
@@ -61,7 +61,7 @@ def scan(grammar: Grammar, *, lexer: str = "contextual", declared: Mapping[str, 
         sensitive = _sensitive(grammar, scanner, flat)
         if sensitive:
             contexts = lalr_contexts(grammar, sensitive)
-            flat = flatten(contexts.grammar)
+            flat = flatten(contexts.grammar, inline=False)
     flat = _specialised(flat, len(contexts.acceptable))
     return _tokens(grammar, scanner, flat, contexts)
 
@@ -186,7 +186,7 @@ def _specialised(flat: Flat, num_contexts: int) -> Flat:
     if num_contexts == 1:
         for name, automaton in flat.rules.items():
             flat.rules[name] = _relabelled(automaton)
-        return flat
+        return reduced(flat)
     leaves: dict[tuple[str, int], set[int]] = {(flat.start, START): set()}
     changed = True
     while changed:
