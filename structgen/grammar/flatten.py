@@ -92,6 +92,55 @@ def reduced(flat: Flat) -> Flat:
     return replace(flat, rules=rules, stats={**flat.stats, "rules": len(rules), "edges": edges})
 
 
+def joined(flat: Flat, family: Callable[[str], object]) -> Flat:
+    """The same with equal rules made one: those of a family whose automata differ only in the names of equal rules."""
+    blocks: dict[str, object] = {name: family(name) for name in flat.rules}
+    count = len(set(blocks.values()))
+    while True:
+        names: dict[object, int] = {}
+        following = {
+            name: names.setdefault((blocks[name], _signature(automaton, blocks)), len(names))
+            for name, automaton in flat.rules.items()
+        }
+        blocks = dict(following)
+        if len(names) == count:
+            break
+        count = len(names)
+    first: dict[object, str] = {}
+    for name in flat.rules:
+        first.setdefault(blocks[name], name)
+    rules: dict[str, Automaton] = {}
+    for name in first.values():
+        automaton = rules[name] = Automaton([{} for _ in flat.rules[name].edges], dict(flat.rules[name].final))
+        for source, edges in enumerate(flat.rules[name].edges):
+            for symbol, targets in edges.items():
+                if isinstance(symbol, Ref):
+                    symbol = Ref(first[blocks[symbol.name]])
+                for target in targets:
+                    automaton.edge(source, symbol, target)
+    assert flat.start is not None
+    return replace(flat, start=first[blocks[flat.start]], rules=rules)
+
+
+def _signature(automaton: Automaton, blocks: Mapping[str, object]) -> object:
+    """What an automaton is, but for the numbers of its states, with blocks in place of the rules it calls."""
+    index = {0: 0}
+    order = [0]
+    rows = []
+    for state in order:
+        row: list[tuple[str, int]] = []
+        for symbol, targets in automaton.edges[state].items():
+            key = repr(("call", blocks[symbol.name])) if isinstance(symbol, Ref) else repr(symbol)
+            row.extend((key, target) for target in targets)
+        row.sort()
+        for _, target in row:
+            if target not in index:
+                index[target] = len(order)
+                order.append(target)
+        rows.append((state in automaton.final, tuple((key, index[target]) for key, target in row)))
+    return tuple(rows)
+
+
 def _reachable(grammar: Grammar) -> list[str]:
     order = {grammar.start: None}
     for name in (todo := [grammar.start]):
@@ -302,12 +351,16 @@ def _inline(rules: dict[str, Automaton], start: str) -> None:
     calls = {name: _calls(automaton) for name, automaton in rules.items()}
     counted = {symbol.name for one in rules.values() for symbol in one.symbols() if isinstance(symbol, Counted)}
     dirty: set[str] = set()
+    sizes: dict[str, int] = {}
     while True:
         uses: dict[str, int] = {}
         for counts in calls.values():
             for callee, count in counts.items():
                 uses[callee] = uses.get(callee, 0) + count
-        total = sum(automaton.size() for automaton in rules.values())
+        for name in rules:
+            if name not in sizes:
+                sizes[name] = rules[name].size()
+        total = sum(sizes.values())
         candidates = []
         for name in rules:
             if name == start or name in calls[name] or name in counted:
@@ -315,22 +368,24 @@ def _inline(rules: dict[str, Automaton], start: str) -> None:
             if name in dirty:
                 rules[name] = _loops(minimal(rules[name]), name)
                 calls[name] = _calls(rules[name])
+                sizes[name] = rules[name].size()
                 dirty.discard(name)
                 if name in calls[name]:
                     continue
             count = uses.get(name, 0)
-            cost = (count - 1) * rules[name].size()
+            cost = (count - 1) * sizes[name]
             if count <= 1 or (cost <= INLINE_BUDGET and total + cost <= TOTAL_BUDGET):
                 candidates.append((cost, len(calls[name]), name))
         if not candidates:
             break
         _, _, chosen = min(candidates)
         body = rules.pop(chosen)
-        del calls[chosen]
+        del calls[chosen], sizes[chosen]
         for name, counts in calls.items():
             if chosen in counts:
                 rules[name] = _substituted(rules[name], Ref(chosen), body)
                 calls[name] = _calls(rules[name])
+                sizes.pop(name, None)
                 dirty.add(name)
                 if name in calls[name]:
                     rules[name] = _loops(minimal(rules[name]), name)

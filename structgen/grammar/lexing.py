@@ -16,7 +16,7 @@ from structgen.automata.charset import NONE, CharSet
 from structgen.errors import GrammarSyntaxError, UnsupportedGrammarError
 from structgen.grammar.automaton import Automaton, Symbol, minimal
 from structgen.grammar.contexts import START, Contexts, Marked, lalr_contexts, single_context
-from structgen.grammar.flatten import Flat, flatten, reduced
+from structgen.grammar.flatten import Flat, flatten, joined, reduced
 from structgen.grammar.form import Grammar, Ref
 from structgen.grammar.scanner import Scanner, Token
 
@@ -221,7 +221,8 @@ def _specialised(flat: Flat, num_contexts: int) -> Flat:
         whole.edge(0, Ref(_special(flat.start, START, after)), end)
     rules[start] = whole
     stats = {**flat.stats, "contexts": num_contexts}
-    return reduced(Flat(start, flat.nullable, rules, flat.unproductive, flat.unreachable, stats))
+    special = Flat(start, flat.nullable, rules, flat.unproductive, flat.unreachable, stats)
+    return reduced(joined(special, lambda name: name.partition("[")[0]))
 
 
 def _special(name: str, before: int, after: int) -> str:

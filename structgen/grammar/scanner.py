@@ -95,11 +95,12 @@ class Scanner:
         for other in self.terminals.values():
             if other.string is not None or other.priority != one.priority:
                 continue
-            if other.pattern is None:
+            pattern = _compiled(other)
+            if pattern is None:
                 if self.languages[other.name].matches(one.string):
                     yield other.name
             else:
-                matched = re.match(other.pattern, one.string)
+                matched = pattern.match(one.string)
                 if matched is not None and matched.end() == len(one.string):
                     yield other.name
 
@@ -272,14 +273,22 @@ def _reach(one: Terminal) -> Language:
     return union(*(lexeme.reach or lexeme.language for lexeme in one.lexemes))
 
 
+def _compiled(one: Terminal) -> re.Pattern[str] | None:
+    """A terminal's pattern, where `re` can read it: `\\p{…}` it cannot."""
+    try:
+        return None if one.pattern is None else re.compile(one.pattern)
+    except re.error:
+        return None
+
+
 def _check_preference(one: Terminal, language: Language) -> None:
     """Refuse a pattern of which `re` prefers neither the longest text nor, where it is lazy, the shortest.
 
     Samples decide: for each state of the automaton in which a text may end, a text that goes on.
     """
-    if one.string is not None or one.pattern is None:
+    pattern = _compiled(one)
+    if one.string is not None or pattern is None:
         return
-    pattern = re.compile(one.pattern)
     count = 0
     for rest, _, text in walk(language, NOTHING, one):
         for charset, target in rest.edges():

@@ -144,3 +144,9 @@ def test_masks_of_the_engine(name: str) -> None:
         ending = matcher.shortest_completion()
         assert ending is not None and recognizer.accepts(text.encode() + ending), text  # no dead ends
         assert bool(bits[len(TOKENS)]) == recognizer.accepts(text.encode()) == matcher.is_accepting(), text
+
+
+def test_patterns_that_only_unicode_properties_express() -> None:
+    recognizer = Recognizer(grammar_to_ir('start: "as" NAME\nNAME: /\\p{L}[\\p{L}\\p{N}_]*/\n%ignore " "\n'))
+    assert recognizer.accepts("as größe1".encode())
+    assert not recognizer.viable(b"as1")
