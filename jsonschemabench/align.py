@@ -131,12 +131,12 @@ def tables(done: Sequence[tuple[AlignTask, Any]]) -> list[Table]:
     """Two tables: how far masking is off, and what each sampler gives."""
     off, runs = [], []
     for task, found in done:
-        error = "" if found.is_exact else f" ± {found.masking_kl_stderr:.2g}"
+        error = "" if found.is_enumerated else f" ± {found.masking_kl_stderr:.2g}"
         off.append(
             (
                 task.name,
                 f"{found.log_z.value:.3f}" + ("" if found.is_exact else f" ± {found.log_z.stderr:.2g}"),
-                "yes" if found.is_exact else "no",
+                "all texts" if found.is_enumerated else "yes" if found.is_exact else "no",
                 f"{found.masking_kl:.3g}{error}",
                 "–" if math.isnan(found.asap_kl) else f"{found.asap_kl:.3g}",
                 f"{found.acceptance:.1%}",

@@ -84,7 +84,7 @@ def align(
         f"log Z {log_z.value:.4g} ± {log_z.stderr:.2g} nats, {known}; for certain between {log_z.lower:.4g} and "
         f"{log_z.upper:.4g} ({found.num_texts:,} texts seen in {found.explored:,} forward passes)"
     )
-    error = "" if found.is_exact else f" ± {found.masking_kl_stderr:.2g}"
+    error = "" if found.is_enumerated else f" ± {found.masking_kl_stderr:.2g}"
     print(f"KL(masking ‖ aligned) {found.masking_kl:.4g}{error} nats")
     print(f"effective size of {found.num_masked} weighted samples of masking: {found.effective_size:.1f}")
     if not math.isnan(found.asap_kl):

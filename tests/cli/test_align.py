@@ -41,7 +41,7 @@ def test_the_closed_form_in_a_report() -> None:
         seeds=(0, 1),
         most_samples=150,
     )
-    assert found.is_exact and found.num_texts == 17
+    assert found.is_exact and found.is_enumerated and found.num_texts == 17
     assert math.exp(found.log_z.value) == pytest.approx(17 / 32, abs=1e-9)
     assert found.masking_kl == pytest.approx(0.754, abs=5e-4)
     assert found.asap_kl < 1e-9 and found.acceptance == pytest.approx(1.0)
@@ -63,7 +63,7 @@ def test_a_report_without_the_truth_is_an_estimate() -> None:
         explore_budget=3,
         most_samples=20,
     )
-    assert not found.is_exact
+    assert not found.is_exact and not found.is_enumerated
     assert abs(found.masking_kl - 0.754) < 5 * found.masking_kl_stderr
     assert abs(math.exp(found.log_z.value) - 17 / 32) < 5 * found.log_z.stderr
     assert math.isnan(found.asap_kl)

@@ -82,16 +82,18 @@ class Comparison:
     """The distance of masking from the aligned law, and a run of every sampler.
 
     log_z: worked out where `is_exact` (then `value` is the middle of the bracket), else estimated by CARS.
-    masking_kl, masking_kl_stderr: KL(masking ‖ aligned) in nats; worked out (error 0) where `is_exact`, else estimated
-        from `num_masked` samples, the error of log Z included.
+    is_enumerated: whether every text of the language was seen.
+    masking_kl, masking_kl_stderr: KL(masking ‖ aligned) in nats; summed over the texts (error 0) where `is_enumerated`,
+        else estimated from `num_masked` samples, the error of log Z included.
     effective_size: what `num_masked` samples of masking are worth, weighted (Kish).
-    asap_kl: KL(ASAp's next text ‖ aligned) after the budget, the mean over seeds; nan unless `is_exact`.
+    asap_kl: KL(ASAp's next text ‖ aligned) after the budget, the mean over seeds; nan unless `is_enumerated`.
     acceptance: of CARS after the budget, by its bound: Z / theta; nan where CARS did nothing.
     num_texts, explored: texts found while log Z was worked out, and the forward passes that took.
     """
 
     log_z: LogZ
     is_exact: bool
+    is_enumerated: bool
     masking_kl: float
     masking_kl_stderr: float
     num_masked: int
@@ -124,7 +126,7 @@ def compare(
     """
     model = Recorded(model)
     known = Space(model, grammar, max_tokens=max_tokens, shape=_shape(shape))
-    low, high = explore(known, budget=budget if explore_budget is None else explore_budget, gap=KNOWN_GAP / 10)
+    low, high = explore(known, budget=budget if explore_budget is None else explore_budget, gap=-1.0)
     is_exact = high - low <= KNOWN_GAP
     masking = GCD(model, grammar, max_tokens=max_tokens, seed=seeds[0], **shape)
     masked = masking.sample(num_masked, budget=max(budget, 1) * 20)
@@ -134,16 +136,16 @@ def compare(
         drawn = CARS(model, grammar, max_tokens=max_tokens, seed=seeds[0], **shape).sample(num_masked, budget=budget)
         estimates = drawn.log_z if len(drawn) else masked.log_z
         log_z = LogZ(estimates.value, estimates.stderr, max(low, estimates.lower), min(high, estimates.upper))
-    if is_exact:
-        known_ends = ends(known.futures)
+    known_ends = ends(known.futures)
+    # Masking may love texts that the model hardly ever writes, and that were therefore left out: a law is summed over
+    # only where nothing was.
+    is_enumerated = is_exact and known.futures.is_complete() and len(known_ends.texts) > 0
+    kl, stderr = math.nan, math.nan
+    if is_enumerated:
         kl, stderr = known_ends.kl(), 0.0
-        num_texts = len(known_ends.texts)
-    else:
-        kl, stderr = math.nan, math.nan
-        if len(masked) > 1:
-            kl, stderr = masking_kl(masked, masked.attempts - len(masked), log_z.value)
-            stderr = math.hypot(stderr, log_z.stderr)
-        num_texts = len(ends(known.futures).texts)
+    elif len(masked) > 1:
+        kl, stderr = masking_kl(masked, masked.attempts - len(masked), log_z.value)
+        stderr = math.hypot(stderr, log_z.stderr)
     runs, asap_kls, thetas = [], [], []
     for name in samplers:
         entry = SAMPLERS[name]
@@ -151,20 +153,21 @@ def compare(
             entry.make(model, grammar, max_tokens=max_tokens, seed=seed, **entry.options, **shape) for seed in seeds
         ]
         runs.append(_run(name, entry, made, budget, log_z.value, most_samples))
-        if name == "ASAp" and is_exact:
+        if name == "ASAp" and is_enumerated:
             asap_kls = [ends(known.futures, sampler.futures).kl() for sampler in made]
         if name == "CARS":
             thetas = [sampler.futures.bracket()[1] for sampler in made]
     return Comparison(
         log_z=log_z,
         is_exact=is_exact,
+        is_enumerated=is_enumerated,
         masking_kl=kl,
         masking_kl_stderr=stderr,
         num_masked=len(masked),
         effective_size=masked.effective_size(),
         asap_kl=float(np.mean(asap_kls)) if asap_kls else math.nan,
         acceptance=math.exp(min(log_z.value - float(np.mean(thetas)), 0.0)) if thetas else math.nan,
-        num_texts=num_texts,
+        num_texts=len(known_ends.texts),
         explored=known.forward_passes,
         runs=tuple(runs),
     )
