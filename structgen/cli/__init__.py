@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import typer
 
-from structgen.cli.align import align
 from structgen.cli.check import check
 from structgen.cli.compile import compile_
 from structgen.cli.exits import EPILOG
@@ -30,7 +29,6 @@ app.command()(generate)
 app.command("compile")(compile_)
 app.command()(check)
 app.command()(explain)
-app.command()(align)
 app.command()(warmup)
 
 

@@ -9,6 +9,8 @@ from functools import lru_cache
 from structgen.grammar.bnf_reader import read_ebnf, read_gbnf
 from structgen.grammar.dead_ends import check_guards
 from structgen.grammar.form import Embedded, Grammar, Piece, Rule
+from structgen.grammar.indentation import is_indented
+from structgen.grammar.indentation_lower import Lines, flat_lines, lines_to_ir
 from structgen.grammar.lark_reader import read_lark
 from structgen.grammar.lexing import Scanned, scan
 from structgen.grammar.lower import Lowering
@@ -40,9 +42,18 @@ def read_grammar(text: str, *, dialect: str = "lark", start: str | None = None) 
 
 
 @lru_cache(maxsize=32)
-def scanned_grammar(text: str, dialect: str = "lark", start: str | None = None, lexer: str = "contextual") -> Scanned:
-    """A grammar's text with its scanner, flattened and checked. Kept: a grammar used again costs nothing."""
-    scanned = scan(read_grammar(text, dialect=dialect, start=start), lexer=lexer)
+def scanned_grammar(
+    text: str, dialect: str = "lark", start: str | None = None, lexer: str = "contextual"
+) -> Scanned | Lines:
+    """A grammar's text with its scanner, flattened and checked. Kept: a grammar used again costs nothing.
+
+    A grammar that declares `_INDENT` and `_DEDENT` is read without a scanner, whatever `lexer` says: its terminals end
+    where their own look-ahead lets them (`/if(?!\\w)/`).
+    """
+    grammar = read_grammar(text, dialect=dialect, start=start)
+    if is_indented(grammar):
+        return flat_lines(grammar)
+    scanned = scan(grammar, lexer=lexer)
     check_guards(scanned)
     return scanned
 
@@ -56,4 +67,7 @@ def grammar_to_ir(
     resolve: Callable[[Embedded], Node] | None = None,
 ) -> Node:
     """The IR of a grammar's text; `resolve` says what special tokens and JSON Schemas in it are."""
-    return Lowering(scanned_grammar(text, dialect, start, lexer), tag=lexer, resolve=resolve).root()
+    read = scanned_grammar(text, dialect, start, lexer)
+    if isinstance(read, Lines):
+        return lines_to_ir(read)
+    return Lowering(read, tag=lexer, resolve=resolve).root()

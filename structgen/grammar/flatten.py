@@ -7,7 +7,7 @@ size budget. Precedence ladders, lists and optional parts vanish, and no rule th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from structgen.grammar.automaton import Automaton, Symbol, minimal
@@ -43,8 +43,15 @@ class Flat:
     stats: dict[str, int] = field(default_factory=dict)
 
 
-def flatten(grammar: Grammar, *, label: Callable[[Expression], Symbol] | None = None, inline: bool = True) -> Flat:
-    """Flatten a grammar. `label` may replace a leaf by another symbol; `inline=False` keeps every rule a call."""
+def flatten(
+    grammar: Grammar,
+    *,
+    label: Callable[[Expression], Symbol] | None = None,
+    inline: bool = True,
+    keep: Collection[str] = (),
+) -> Flat:
+    """Flatten a grammar. `label` may replace a leaf by another symbol; `inline=False` keeps every rule a call, `keep`
+    those of these names."""
     reachable = _reachable(grammar)
     build = _Builder(label)
     for name in reachable:
@@ -57,11 +64,11 @@ def flatten(grammar: Grammar, *, label: Callable[[Expression], Symbol] | None = 
     if grammar.start in unproductive:
         start = None
     elif inline:
-        _inline(rules, grammar.start)
+        _inline(rules, {grammar.start, *keep})
     else:
         for name, automaton in rules.items():
             rules[name] = _loops(minimal(automaton), name)
-    used = _called(rules, grammar.start)
+    used = _called(rules, [grammar.start, *(name for name in keep if name in rules)])
     rules = {name: rules[name] for name in rules if name in used}
     stats = {
         "rules_before": len(reachable),
@@ -85,8 +92,8 @@ def reduced(flat: Flat) -> Flat:
     assert flat.start is not None
     if flat.start in _prune(rules):
         return replace(flat, start=None, rules={})
-    _inline(rules, flat.start)
-    used = _called(rules, flat.start)
+    _inline(rules, (flat.start,))
+    used = _called(rules, (flat.start,))
     rules = {name: rules[name] for name in rules if name in used}
     edges = sum(automaton.size() for automaton in rules.values())
     return replace(flat, rules=rules, stats={**flat.stats, "rules": len(rules), "edges": edges})
@@ -344,7 +351,7 @@ def _right(automaton: Automaton, me: Ref) -> bool:
     return found
 
 
-def _inline(rules: dict[str, Automaton], start: str) -> None:
+def _inline(rules: dict[str, Automaton], keep: Collection[str]) -> None:
     """Copy rules that do not call themselves into their callers, those that cost least first."""
     for name in list(rules):
         rules[name] = _loops(minimal(rules[name]), name)
@@ -363,7 +370,7 @@ def _inline(rules: dict[str, Automaton], start: str) -> None:
         total = sum(sizes.values())
         candidates = []
         for name in rules:
-            if name == start or name in calls[name] or name in counted:
+            if name in keep or name in calls[name] or name in counted:
                 continue
             if name in dirty:
                 rules[name] = _loops(minimal(rules[name]), name)
@@ -412,9 +419,9 @@ def _substituted(automaton: Automaton, call: Ref, body: Automaton) -> Automaton:
     return automaton
 
 
-def _called(rules: Mapping[str, Automaton], start: str) -> set[str]:
-    seen = {start}
-    todo = [start]
+def _called(rules: Mapping[str, Automaton], starts: Iterable[str]) -> set[str]:
+    todo = list(starts)
+    seen = set(todo)
     while todo:
         for callee in _calls(rules[todo.pop()]):
             if callee not in seen:

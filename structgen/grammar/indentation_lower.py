@@ -1,0 +1,181 @@
+"""IR of a grammar over lines: rules that depend on the column are made when a text first gets to a column.
+
+One rule of the flattened grammar is many rules of the network: `(rule, column)`. The first line of a block picks any
+deeper column, a chain of spaces and tabs that is written out as far as texts and tokens go; the others repeat it.
+What does not depend on the column is one rule for all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from structgen.automata.charset import CharSet
+from structgen.automata.regular import Language, chars, repeat, union
+from structgen.grammar.automaton import Symbol
+from structgen.grammar.charbytes import byte_mask
+from structgen.grammar.columns import Column, deeper, exactly
+from structgen.grammar.flatten import Flat, flatten
+from structgen.grammar.form import Expression, Grammar, Ref, Term
+from structgen.grammar.indentation import BRACKETED, LINE, NEWLINE, Layout, lay_out
+from structgen.grammar.lower import text_node
+from structgen.ir import EMPTY, NEVER, Bytes, Call, Guard, Lazy, Literal, Node, Rule, alt, choice, optional, seq
+
+_ALL_BYTES = (1 << 256) - 1
+_BREAKS = CharSet(((0x0A, 0x0A), (0x0C, 0x0D)))  # a form feed sets the column back, as a line break does
+END_OF_TEXT = Guard(_ALL_BYTES)
+
+
+@dataclass(frozen=True)
+class Lines:
+    """A grammar over lines and its flattened rules."""
+
+    layout: Layout
+    flat: Flat
+
+
+def flat_lines(grammar: Grammar) -> Lines:
+    """A grammar that declares `_INDENT` and `_DEDENT`, over lines and flattened.
+
+    What begins at a deeper column stays a rule, and so does what does not depend on the column, for all columns.
+    """
+    layout = lay_out(grammar)
+
+    def label(leaf: Expression) -> Symbol:
+        return Deeper(leaf.name) if isinstance(leaf, Ref) and leaf.name in layout.blocks else leaf
+
+    return Lines(layout, flatten(layout.grammar, label=label, keep=sorted(layout.shared | layout.blocks)))
+
+
+def lines_to_ir(lines: Lines) -> Node:
+    """The IR of a grammar over lines."""
+    return _Lowering(lines.layout, lines.flat).root()
+
+
+@dataclass(frozen=True, slots=True)
+class Deeper:
+    """A rule, called at any deeper column."""
+
+    name: str
+
+
+class _Lowering:
+    """Nodes for the states of flattened rules, by column."""
+
+    def __init__(self, layout: Layout, flat: Flat) -> None:
+        self.layout = layout
+        self.flat = flat
+        self.grammar = layout.grammar
+        self._rules: dict[tuple[str, Column | None], Rule] = {}
+        self._states: dict[tuple[str, int, Node, Column | None], Lazy] = {}
+        self._symbols: dict[tuple[Symbol, Column | None], tuple[Node, Node]] = {}
+        self._lines: dict[Column, Node] = {}
+        newline = union(*(lexeme.language for lexeme in self.grammar.terminals[NEWLINE].lexemes))
+        spaces = [lexeme.language for name in self.grammar.ignored for lexeme in self.grammar.terminals[name].lexemes]
+        self._between = optional(text_node(repeat(union(*spaces), 1))) if spaces else EMPTY
+        self._within = optional(text_node(repeat(union(newline, *spaces), 1)))
+        self._newline = _line_end(newline)
+
+    def root(self) -> Node:
+        """A whole text."""
+        text: Node = NEVER if self.flat.start is None else Call(self.rule(self.flat.start, Column()))
+        return optional(text) if self.flat.nullable else text
+
+    def rule(self, name: str, column: Column | None) -> Rule:
+        """A rule at a column; None where it does not depend on it."""
+        key = name, column
+        if key not in self._rules:
+            self._rules[key] = Rule(
+                name if column is None else f"{name}@{column.wide}",
+                lambda: self.edges(name, 0, column),
+                key=("indented", self.grammar.digest, name, column),
+            )
+        return self._rules[key]
+
+    def state(self, name: str, state: int, before: Node, column: Column | None) -> Node:
+        """What may come from a state of a rule's automaton on, behind what may be ignored there."""
+        key = name, state, before, column
+        if key not in self._states:
+            if before == EMPTY:
+                self._states[key] = Lazy(lambda: self.edges(name, state, column))
+            else:
+                rest = self.state(name, state, EMPTY, column)
+                self._states[key] = Lazy(lambda: seq(before, rest))
+        return self._states[key]
+
+    def edges(self, name: str, state: int, column: Column | None) -> Node:
+        """The edges of a state."""
+        automaton = self.flat.rules[name]
+        parts: list[Node] = [EMPTY] if state in automaton.final else []
+        branches: list[tuple[bytes, Node]] = []
+        for symbol, targets in automaton.edges[state].items():
+            node, behind = self.symbol(symbol, column)
+            for target in targets:
+                last = target in automaton.final and not automaton.edges[target]
+                rest = behind if last else self.state(name, target, behind, column)
+                if isinstance(node, Literal):
+                    branches.append((node.data, rest))
+                else:
+                    parts.append(seq(node, rest))
+        if branches:
+            parts.append(choice(branches))
+        return alt(*parts)
+
+    def symbol(self, symbol: Symbol | None, column: Column | None) -> tuple[Node, Node]:
+        """What an edge reads, and what may be ignored behind it."""
+        key = symbol, column
+        if key not in self._symbols:
+            self._symbols[key] = self._symbol(symbol, column)
+        return self._symbols[key]
+
+    def _symbol(self, symbol: Symbol | None, column: Column | None) -> tuple[Node, Node]:
+        if isinstance(symbol, Deeper):
+            assert column is not None
+            return Lazy(lambda: deeper(column, lambda below: Call(self.rule(symbol.name, below)))), EMPTY
+        if isinstance(symbol, Ref):
+            return Call(self.rule(symbol.name, column if symbol.name in self.layout.placed else None)), EMPTY
+        assert isinstance(symbol, Term)
+        if symbol.name == LINE:
+            assert column is not None
+            if column not in self._lines:
+                self._lines[column] = exactly(column)
+            return self._lines[column], EMPTY
+        if symbol.name == NEWLINE:
+            return self._newline, EMPTY
+        name = symbol.name.removesuffix(BRACKETED)
+        node = alt(
+            *(text_node(lexeme.language, byte_mask(lexeme.unless)) for lexeme in self.grammar.terminals[name].lexemes)
+        )
+        return node, self._between if name == symbol.name else self._within
+
+
+def _line_end(newline: Language) -> Node:
+    """The texts of `_NEWLINE` that end in a line break or form feed, so that the next line's indentation is left; and
+    at the end of the text what becomes such a text with a line break behind it."""
+    states: dict[tuple[Language, bool], Lazy] = {}
+
+    def state(language: Language, broken: bool) -> Node:
+        key = language, broken
+        if key not in states:
+            states[key] = Lazy(lambda: expand(language, broken))
+        return states[key]
+
+    def expand(language: Language, broken: bool, ends: bool = True) -> Node:
+        run: Node = EMPTY
+        parts: list[Node] = []
+        for charset, following in language.edges():
+            inside = charset.minus(_BREAKS)
+            if inside and following is language and not broken:
+                run = text_node(repeat(chars(inside), 1))
+            elif inside:
+                parts.append(seq(text_node(chars(inside)), state(following, False)))
+            breaks = sum(1 << code for code in charset.intersect(_BREAKS))
+            if breaks:
+                parts.append(seq(Bytes(breaks), state(following, True)))
+        if broken and language.nullable:
+            parts.append(EMPTY)
+        elif ends and language.step(0x0A).nullable:
+            parts.append(END_OF_TEXT)
+        return alt(seq(run, alt(*parts)), *parts)
+
+    rule = Rule("newline", lambda: expand(newline, False, ends=False), key=("line end", newline.key))
+    return alt(Call(rule), END_OF_TEXT) if newline.step(0x0A).nullable else Call(rule)
