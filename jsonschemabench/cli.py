@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from jsonschemabench import options as opt
+from jsonschemabench.align import align
 from jsonschemabench.comparison import Column, columns_of, comparison_json, mask_tables
 from jsonschemabench.dataset import DataProblem, load_dataset
 from jsonschemabench.engines import EngineUnavailable, Settings, engine_names, make_engine
@@ -274,7 +275,7 @@ def engines() -> None:
     _show([Table("Engines", ("engine", "version", "options"), rows, text_columns=frozenset({0, 1, 2}))], False)
 
 
-for _command in (efficiency, quality, report):
+for _command in (efficiency, quality, report, align):
     app.command()(_plain_errors(_command))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import typer
 
+from structgen.cli.align import align
 from structgen.cli.check import check
 from structgen.cli.compile import compile_
 from structgen.cli.exits import EPILOG
@@ -29,6 +30,7 @@ app.command()(generate)
 app.command("compile")(compile_)
 app.command()(check)
 app.command()(explain)
+app.command()(align)
 app.command()(warmup)
 
 

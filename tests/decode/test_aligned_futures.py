@@ -14,6 +14,7 @@ from aligned_toys import END, LETTERS, Markov, cases, chi_square
 
 import structgen
 from structgen.decode.aligned import CARS, GCD, ASAp, MetropolisHastings
+from structgen.decode.aligned.diagnostics import ends, explore, kl_divergence
 from structgen.decode.aligned.futures import ROOT, Futures, Key
 from structgen.decode.aligned.model import Shape
 from structgen.decode.aligned.saved import load_futures, save_futures
@@ -240,3 +241,20 @@ def test_keys_have_short_names() -> None:
     assert Futures(key).bracket() == (-math.inf, 0.0)
     assert Futures(key).find([]) is None
     assert ROOT == 0
+
+
+@pytest.mark.parametrize("model, grammar, law", CASES[:3])
+def test_exploring_finds_every_text(model: Any, grammar: Any, law: Any) -> None:
+    space = Space(model, grammar, max_tokens=MAX_TOKENS)
+    previous = -math.inf, 0.0
+    for _ in range(100):
+        low, high = explore(space, budget=3, gap=-1.0)
+        assert previous[0] <= low <= math.log(sum(law.values())) + 1e-12
+        assert math.log(sum(law.values())) - 1e-12 <= high <= previous[1]
+        previous = low, high
+        if space.futures.is_complete():
+            break
+    found = ends(space.futures)
+    assert dict(zip(found.texts, np.exp(found.logp), strict=True)) == pytest.approx(law, rel=1e-9)
+    masked = {tokens: p / sum(np.exp(found.log_q)) for tokens, p in zip(found.texts, np.exp(found.log_q), strict=True)}
+    assert found.kl() == pytest.approx(kl_divergence(masked, law), abs=1e-9)

@@ -8,14 +8,17 @@ Reading order: `model` (what the samplers know of a model), `language`, `futures
 from structgen.decode.aligned.asap import ASAp
 from structgen.decode.aligned.awrs import AWRS
 from structgen.decode.aligned.cars import CARS
+from structgen.decode.aligned.compare import Comparison, Run, compare
 from structgen.decode.aligned.exact import Exact
 from structgen.decode.aligned.futures import Futures, Key
 from structgen.decode.aligned.gcd import GCD
 from structgen.decode.aligned.language import Predicate
 from structgen.decode.aligned.metropolis import MetropolisHastings
 from structgen.decode.aligned.model import ContextModel, KnownModel, LanguageModel
+from structgen.decode.aligned.prompted import Prompted, prompted
 from structgen.decode.aligned.rejection import Rejection
 from structgen.decode.aligned.result import LogZ, Sample, Samples
+from structgen.decode.aligned.saved import load_futures, save_futures
 from structgen.decode.aligned.smc import SMC
 
 __all__ = [
@@ -24,6 +27,7 @@ __all__ = [
     "GCD",
     "SMC",
     "ASAp",
+    "Comparison",
     "ContextModel",
     "Exact",
     "Futures",
@@ -33,7 +37,13 @@ __all__ = [
     "LogZ",
     "MetropolisHastings",
     "Predicate",
+    "Prompted",
     "Rejection",
+    "Run",
     "Sample",
     "Samples",
+    "compare",
+    "load_futures",
+    "prompted",
+    "save_futures",
 ]

@@ -82,7 +82,8 @@ def masking_kl(samples: Sequence[Sample], num_failed: int, log_z: float) -> tupl
 def explore(space: Space, *, budget: int, gap: float = 1e-9) -> tuple[float, float]:
     """Visit prefixes, those of the greatest mass first, until log Z is known within `gap`; returns its bracket.
 
-    What is left out has at most exp(upper) - exp(lower) of the model's mass. `budget` counts forward passes.
+    What is left out has at most exp(upper) - exp(lower) of the model's mass. A negative gap visits everything. `budget`
+    counts forward passes.
     """
     futures = space.futures
     order: list[tuple[float, Place]] = [(0.0, START)]
@@ -96,7 +97,7 @@ def explore(space: Space, *, budget: int, gap: float = 1e-9) -> tuple[float, flo
             rows = futures.edges(node)
             reach = -mass
             masses = reach + futures.logp[rows]
-            for edge in np.flatnonzero((futures.child[rows] != END) & (masses > -80.0)).tolist():
+            for edge in np.flatnonzero((futures.child[rows] != END) & (masses > -math.inf)).tolist():
                 heapq.heappush(order, (-float(masses[edge]), (node, edge)))
             assert place == START or node != ROOT
     return futures.bracket()
@@ -111,7 +112,7 @@ class Ends:
     log_q: Floats
 
     def kl(self) -> float:
-        """KL(the other law ‖ the model's law on these texts) in nats, each made to sum to 1 over them."""
+        """KL(the other law ‖ the model's law) in nats, each made to sum to 1 over these texts: all must be there."""
         q = self.log_q - log_mean(self.log_q)[0] - math.log(len(self.log_q))
         p = self.logp - log_mean(self.logp)[0] - math.log(len(self.logp))
         return float((np.exp(q) * (q - p)).sum())

@@ -182,6 +182,12 @@ class Futures:
             return -math.inf, 0.0
         return float(self.lower[ROOT]), float(self.upper[ROOT])
 
+    def is_complete(self) -> bool:
+        """Whether every prefix of the language is visited and kept."""
+        return self.num_nodes > 0 and not any(
+            (self.child[self.edges(node)] == UNSEEN).any() for node in range(self.num_nodes) if node not in self._free
+        )
+
     def find(self, tokens: Sequence[int]) -> int | None:
         """The node of a prefix, if it was visited and is still kept."""
         if self.num_nodes == 0:
