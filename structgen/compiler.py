@@ -1,8 +1,8 @@
 """Schemas and patterns to `CompiledGrammar`: a root node bound to the engine of a vocabulary.
 
 A compiled grammar is immutable and shared by threads; what changes is the engine's generation underneath. A state is
-an int: its low bits count states of a generation, the bits above are the generation's number, so a state of a retired
-generation is recognised and never misread.
+an int: its low bits count states of a generation, above them is the memory (0 in most grammars), and then the
+generation's number, so a state of a retired generation is recognised and never misread.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ from structgen.grammar.dialects import grammar_to_ir
 from structgen.grammar.form import Embedded
 from structgen.grammar.regex import parse_regex
 from structgen.ir import Call, Node, Rule, Text, literal
+from structgen.masks import memory
 from structgen.masks.engine import Engine
 from structgen.schema import SchemaOptions, compile_to_ir
 from structgen.schema.formats import SAMPLES
+from structgen.schema.open_keys import OpenKeys
 from structgen.schema.report import SchemaReport
 from structgen.tags import response_format, tag_to_ir, tools_format
 from structgen.types import Limits
@@ -89,11 +91,18 @@ class CompiledGrammar:
     TERMINATED = 1
 
     def __init__(
-        self, root: Node, vocab: Vocabulary, *, report: SchemaReport | None, limits: Limits | None = None
+        self,
+        root: Node,
+        vocab: Vocabulary,
+        *,
+        report: SchemaReport | None,
+        limits: Limits | None = None,
+        open_keys: OpenKeys | None = None,
     ) -> None:
         self.root = root
         self.vocab = vocab
         self.report = report
+        self.open_keys = open_keys
         self._host = engine_host(vocab, limits)
         self._binding: Binding | None = None
         self._lock = threading.Lock()
@@ -108,28 +117,34 @@ class CompiledGrammar:
     def start(self) -> int:
         """The state at the start of a text."""
         binding = self.binding()
-        return binding.generation << _GENERATION_SHIFT | binding.start
+        return self._state(binding, binding.start, memory.START if self.open_keys is not None else 0)
 
     def advance(self, state: int, token: int) -> int:
         """The state after a token: `DEAD` if it is not allowed, `TERMINATED` after an end-of-text token that is."""
         if state <= self.TERMINATED:
             return self.DEAD
-        engine, raw = self._raw(state)
+        binding, raw, seen = self._parts(state)
+        engine = binding.engine
         try:
             if token in self.vocab.eos_token_ids:
                 return self.TERMINATED if engine.accepts(raw) else self.DEAD
             after = engine.advance(raw, token)
+            if after and self.open_keys is not None:
+                seen = memory.memory_of(engine).after_token(seen, token, after, self.open_keys.thin)
+                after = after if seen else 0
         except ArenaFull as full:
             raise self._stale(full) from None
-        return state - raw + after if after else self.DEAD
+        return self._state(binding, after, seen) if after else self.DEAD
 
     def mask(self, state: int) -> npt.NDArray[np.int32]:
         """The allowed next tokens: int32[ceil(V / 32)], bit t % 32 of word t // 32 set: token t is allowed."""
         out: npt.NDArray[np.uint32] = np.zeros((1, self.vocab.num_words), np.uint32)
         if state > self.TERMINATED:
-            engine, raw = self._raw(state)
+            binding, raw, seen = self._parts(state)
             try:
-                engine.fill(raw, out, 0)
+                binding.engine.fill(raw, out, 0)
+                if self.open_keys is not None:
+                    memory.memory_of(binding.engine).forbid(seen, out[0], raw, self.open_keys.thin)
             except ArenaFull as full:
                 raise self._stale(full) from None
         row: npt.NDArray[np.int32] = out[0].view(np.int32)
@@ -139,8 +154,8 @@ class CompiledGrammar:
         """Whether the text may end in a state."""
         if state <= self.TERMINATED:
             return state == self.TERMINATED
-        engine, raw = self._raw(state)
-        return engine.accepts(raw)
+        binding, raw, _ = self._parts(state)
+        return binding.engine.accepts(raw)
 
     def binding(self) -> Binding:
         """The grammar in the current generation, bound on first use."""
@@ -171,11 +186,15 @@ class CompiledGrammar:
             advice="raise structgen.Limits(max_states=…, max_instructions=…)",
         )
 
-    def _raw(self, state: int) -> tuple[Engine, int]:
+    def _state(self, binding: Binding, raw: int, seen: int) -> int:
+        return (binding.generation << memory.BITS | seen) << _STATE_BITS | raw
+
+    def _parts(self, state: int) -> tuple[Binding, int, int]:
+        """The engine's state and the memory in a state of the current generation."""
         binding = self.binding()
-        if state >> _GENERATION_SHIFT != binding.generation:
+        if state >> _STATE_BITS + memory.BITS != binding.generation:
             raise self._stale(None)
-        return binding.engine, state & _STATE_BITS
+        return binding, state & (1 << _STATE_BITS) - 1, state >> _STATE_BITS & (1 << memory.BITS) - 1
 
     def _stale(self, full: ArenaFull | None) -> MatcherError:
         if full is not None and self._binding is not None:
@@ -186,8 +205,7 @@ class CompiledGrammar:
         )
 
 
-_GENERATION_SHIFT = 32
-_STATE_BITS = (1 << _GENERATION_SHIFT) - 1
+_STATE_BITS = 32  # of the engine; above them the bits of the memory, and then the generation
 
 
 def compile_schema(
@@ -212,7 +230,7 @@ def compile_schema(
         except ValueError as error:
             raise InvalidSchemaError(f"not JSON: {error}", pointer="") from None
     compiled = compile_to_ir(schema, options or SchemaOptions(), registry=registry)
-    return CompiledGrammar(compiled.root, vocab, report=compiled.report, limits=limits)
+    return CompiledGrammar(compiled.root, vocab, report=compiled.report, limits=limits, open_keys=compiled.open_keys)
 
 
 def compile_regex(pattern: str, vocab: Vocabulary, *, limits: Limits | None = None) -> CompiledGrammar:

@@ -1,14 +1,14 @@
 """The matcher: one text in the making under one compiled grammar.
 
-Its whole state is an int of the engine; a fork copies that int and the history, a rollback pops it. A failed call
-leaves the matcher as it was.
+Its whole state is an int of the engine, and, where a grammar needs it, the memory beside it (`structgen.masks.memory`,
+0 elsewhere); a fork copies these and the history, a rollback pops them. A failed call leaves the matcher as it was.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from structgen.automata.network import ArenaFull
 from structgen.errors import MatcherError
 from structgen.masks.engine import Engine
-from structgen.matcher.closing import closing_of
+from structgen.masks.memory import START, memory_of
 from structgen.matcher.plans import plans_of
 from structgen_kernels import tree_masks
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from structgen.compiler import CompiledGrammar
 
 T = TypeVar("T")
+Forbid: TypeAlias = Callable[[int, npt.NDArray[np.uint32]], None]
 
 _COUNT = np.arange(1 << 10, dtype=np.int32)
 _WRONG_TREE = "a draft tree is tokens [n] and parents [n], each the row of a node before, or 0"
@@ -36,14 +37,32 @@ class Matcher:
     Not safe for use by several threads at once; the `CompiledGrammar` behind it is.
     """
 
-    __slots__ = ("_bitmask", "_engine", "_eos", "_history", "_rows", "_state", "_steps", "_terminated", "grammar")
+    __slots__ = (
+        "_bitmask",
+        "_engine",
+        "_eos",
+        "_history",
+        "_memories",
+        "_memory",
+        "_open_keys",
+        "_remembered",
+        "_rows",
+        "_state",
+        "_steps",
+        "_terminated",
+        "grammar",
+    )
 
     def __init__(self, grammar: CompiledGrammar) -> None:
         self.grammar = grammar
         binding = grammar.binding()
         self._engine: Engine = binding.engine
         self._state: int = binding.start
+        self._open_keys = grammar.open_keys
+        self._remembered: Any = None if grammar.open_keys is None else memory_of(self._engine)
+        self._memory: int = 0 if grammar.open_keys is None else START
         self._history: list[int] = []  # states before each step
+        self._memories: list[int] = []  # and memories, if there is any
         self._steps: list[int | bytes] = []  # what was accepted: a token id, or bytes
         self._eos = frozenset(grammar.vocab.eos_token_ids)
         self._terminated = False
@@ -72,9 +91,18 @@ class Matcher:
         if not 0 <= index < len(self._rows):
             raise IndexError(f"row {index} of a bitmask with {len(self._rows)} rows")
         try:
-            self._engine.fill(self._state, self._rows, index)
+            self._fill(index)
         except ArenaFull:
-            self._carry_over(lambda: self._engine.fill(self._state, self._rows, index))
+            self._carry_over(lambda: self._fill(index))
+
+    def _fill(self, index: int) -> None:
+        self._engine.fill(self._state, self._rows, index)
+        if self._memory:
+            self._remembered.forbid(self._memory, self._rows[index], self._state, self._thin)
+
+    @property
+    def _thin(self) -> bool:
+        return self._open_keys is not None and self._open_keys.thin
 
     def forced_bytes(self, limit: int = 4096) -> bytes:
         """The bytes that must come next, because nothing else may (at most `limit`); empty where there is a choice."""
@@ -84,7 +112,13 @@ class Matcher:
 
     def allowed_bytes(self) -> bytes:
         """The bytes that may come next, ascending."""
-        return b"" if self._terminated else self._try(lambda: self._engine.allowed_bytes(self._state))
+        return b"" if self._terminated else self._try(self._allowed_bytes)
+
+    def _allowed_bytes(self) -> bytes:
+        allowed = self._engine.allowed_bytes(self._state)
+        if not self._memory:
+            return allowed
+        return bytes(byte for byte in allowed if self._after_bytes(bytes((byte,)))[0])
 
     def is_accepting(self) -> bool:
         """Whether the text may end here."""
@@ -116,17 +150,24 @@ class Matcher:
             raise MatcherError(f"a tree of {n} nodes needs a bitmask of {n + 1} rows, this one has {len(rows)}")
         where = _COUNT[: n + 1] if n < len(_COUNT) else np.arange(n + 1, dtype=np.int32)
 
-        def fill(engine: Engine, states: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        def fill(engine: Engine, states: npt.NDArray[np.int32], forbid: Forbid | None) -> npt.NDArray[np.int32]:
             engine.fill_each(states, rows, where)
+            if forbid is not None:
+                for i in range(n + 1):
+                    forbid(i, rows[i])
             return states
 
         legal: npt.NDArray[np.bool_] = self.with_draft_states(tokens, parents, fill)[1:] != 0
         return legal
 
-    def with_draft_states(self, tokens: Any, parents: Any, use: Callable[[Engine, npt.NDArray[np.int32]], T]) -> T:
-        """`use(engine, states)` with the engine's states of a draft tree's rows, int32 [n + 1]; 0: illegal, 1: ended.
+    def with_draft_states(
+        self, tokens: Any, parents: Any, use: Callable[[Engine, npt.NDArray[np.int32], Forbid | None], T]
+    ) -> T:
+        """`use(engine, states, forbid)` with the engine's states of a draft tree's rows, int32 [n + 1].
 
-        Should the engine's generation end meanwhile, `use` is called again with the states of the next.
+        0: illegal, 1: ended. Where a text has a memory, the mask of row i is that of its state after `forbid(i, mask)`,
+        which takes tokens out of uint32 [words]; elsewhere `forbid` is None. Should the engine's generation end
+        meanwhile, `use` is called again with the states of the next.
         """
         tokens, parents = _as_ints(tokens), _as_ints(parents)
         if tokens.shape != parents.shape or tokens.ndim != 1:
@@ -137,9 +178,28 @@ class Matcher:
             states = self._engine.tree_states(state, tokens, parents)
             if states is None:
                 raise MatcherError(_WRONG_TREE)
-            return use(self._engine, states)
+            return use(self._engine, states, self._draft_memories(states, tokens, parents) if self._memory else None)
 
         return self._try(call)
+
+    def _draft_memories(
+        self, states: npt.NDArray[np.int32], tokens: npt.NDArray[np.int32], parents: npt.NDArray[np.int32]
+    ) -> Forbid:
+        """What a tree's rows forbid; nodes that repeat a key become illegal in `states`, and those below them."""
+        remembered, thin = self._remembered, self._thin
+        memories = [self._memory]
+        for i, (token, parent) in enumerate(zip(tokens.tolist(), parents.tolist(), strict=True), 1):
+            memory, state = memories[parent], int(states[i])
+            if state > tree_masks.ENDED:
+                memory = memory and remembered.after_token(memory, token, state, thin)
+                states[i] = state if memory else 0
+            memories.append(memory if states[i] else 0)
+
+        def forbid(i: int, mask: npt.NDArray[np.uint32]) -> None:
+            if states[i] > tree_masks.ENDED:
+                remembered.forbid(memories[i], mask, int(states[i]), thin)
+
+        return forbid
 
     # ---- moving ------------------------------------------------------------------------------------------------
 
@@ -151,16 +211,31 @@ class Matcher:
             if not self.is_accepting():
                 return False
             self._terminated = True
-            self._push(self._state, token_id)
+            self._push(self._state, token_id, self._memory)
             return True
         try:
-            after = self._engine.advance(self._state, token_id)
+            after, memory = self._after(token_id)
         except ArenaFull:
-            after = self._carry_over(lambda: self._engine.advance(self._state, token_id))
+            after, memory = self._carry_over(lambda: self._after(token_id))
         if after == 0:
             return False
-        self._push(after, token_id)
+        self._push(after, token_id, memory)
         return True
+
+    def _after(self, token: int) -> tuple[int, int]:
+        """The state and the memory after a token; state 0: dead."""
+        after, memory = self._engine.advance(self._state, token), self._memory
+        if memory and after:
+            memory = self._remembered.after_token(memory, token, after, self._thin)
+            return (after, memory) if memory else (0, 0)
+        return after, memory
+
+    def _after_bytes(self, data: bytes) -> tuple[int, int]:
+        after, memory = self._engine.advance_bytes(self._state, data), self._memory
+        if memory and after:
+            memory = self._remembered.after_bytes(memory, data, after, self._thin)
+            return (after, memory) if memory else (0, 0)
+        return after, memory
 
     def accept_bytes(self, data: bytes) -> bool:
         """Take bytes, as one step for `rollback`. False, and nothing changes, if they are not allowed."""
@@ -168,10 +243,10 @@ class Matcher:
             return False
         if not data:
             return True
-        after = self._try(lambda: self._engine.advance_bytes(self._state, data))
+        after, memory = self._try(lambda: self._after_bytes(data))
         if after == 0:
             return False
-        self._push(after, data)
+        self._push(after, data, memory)
         return True
 
     def rollback(self, num_steps: int = 1) -> None:
@@ -181,6 +256,9 @@ class Matcher:
         if num_steps:
             self._state = self._history[-num_steps]
             del self._history[-num_steps:], self._steps[-num_steps:]
+            if self._memory:
+                self._memory = self._memories[-num_steps]
+                del self._memories[-num_steps:]
             self._terminated = False
 
     def fork(self) -> Matcher:
@@ -188,6 +266,8 @@ class Matcher:
         other = Matcher.__new__(Matcher)
         other.grammar, other._engine, other._state = self.grammar, self._engine, self._state
         other._history, other._steps = self._history.copy(), self._steps.copy()
+        other._remembered = self._remembered
+        other._open_keys, other._memory, other._memories = self._open_keys, self._memory, self._memories.copy()
         other._eos, other._terminated = self._eos, self._terminated
         other._bitmask = other._rows = None
         return other
@@ -205,14 +285,14 @@ class Matcher:
 
     def shortest_completion(self, limit: int = 1 << 16) -> bytes | None:
         """A shortest byte string that completes the text, or None if it is longer than `limit` bytes."""
-        return self._try(lambda: closing_of(self._engine).completion(self._state, limit))
+        return self._try(lambda: plans_of(self._engine).completion(self._state, self._memory, limit))
 
     def closing_tokens(self, limit: int = 1 << 16) -> int | None:
         """Tokens that suffice to finish from here, the end-of-text token included; None if more than `limit`.
 
         An upper bound: the canonical tokenisation of a shortest completion.
         """
-        needed = self._try(lambda: plans_of(self._engine).tokens(self._state, limit - 1))
+        needed = self._try(lambda: plans_of(self._engine).tokens(self._state, self._memory, limit - 1))
         return None if needed is None else needed + 1
 
     def fill_closing_bitmask(self, bitmask: Any, index: int, budget: int) -> bool:
@@ -224,28 +304,39 @@ class Matcher:
         return self._try(lambda: self._narrow(self._rows[index], budget))
 
     def _narrow(self, row: Any, budget: int) -> bool:
-        plans, state = plans_of(self._engine), self._state
-        if plans.worst_after.get(state, math.inf) + 2 <= budget:
+        plans, state, memory = plans_of(self._engine), self._state, self._memory
+        if plans.worst_after.get((state, memory), math.inf) + 2 <= budget:
             return True
-        if plans.tokens(state, MANY_TOKENS):
-            plans.follow(state)
+        if plans.tokens(state, memory, MANY_TOKENS):
+            plans.follow(state, memory)
         allowed = np.flatnonzero(np.unpackbits(row.view(np.uint8), bitorder="little")).astype(np.int32)
         is_end = np.isin(allowed, np.fromiter(self._eos, np.int32, len(self._eos)))
         text = allowed[~is_end]
-        states, which = np.unique(self._engine.advance_each(state, text), return_inverse=True)
-        needed = np.array([plans.tokens(after, MANY_TOKENS) for after in states.tolist()], float)  # None is nan
-        plans.worst_after[state] = float(np.where(np.isnan(needed), math.inf, needed).max(initial=0.0))
-        kept = np.concatenate([allowed[is_end] if budget >= 1 else allowed[:0], text[(needed + 2 <= budget)[which]]])
+        states = self._engine.advance_each(state, text)
+        pairs = np.zeros((len(text), 2), np.int64)
+        pairs[:, 0] = states
+        if memory:
+            pairs[:, 1] = self._remembered.after_each(memory, text, states, self._thin)
+        after, which = np.unique(pairs, axis=0, return_inverse=True)
+        counts = [plans.tokens(here, seen, MANY_TOKENS) for here, seen in after.tolist()]
+        needed = np.array(counts, float)  # None is nan
+        plans.worst_after[state, memory] = float(np.where(np.isnan(needed), math.inf, needed).max(initial=0.0))
+        kept = np.concatenate(
+            [allowed[is_end] if budget >= 1 else allowed[:0], text[(needed + 2 <= budget)[which.reshape(-1)]]]
+        )
         row[:] = 0
         np.bitwise_or.at(row, kept >> 5, np.uint32(1) << (kept & 31).astype(np.uint32))
         return len(kept) > 0
 
     # ---- engine generations ------------------------------------------------------------------------------------
 
-    def _push(self, state: int, step: int | bytes) -> None:
+    def _push(self, state: int, step: int | bytes, memory: int) -> None:
         self._history.append(self._state)
         self._steps.append(step)
         self._state = state
+        if memory:
+            self._memories.append(self._memory)
+            self._memory = memory
 
     def _try(self, call: Callable[[], T]) -> T:
         try:
@@ -258,13 +349,17 @@ class Matcher:
         try:
             binding = self.grammar.rebind(self._engine)
             self._engine, self._state = binding.engine, binding.start
-            history = []
+            if self._open_keys is not None:
+                self._remembered, self._memory = memory_of(self._engine), START
+            history, memories = [], []
             for step in self._steps:
                 history.append(self._state)
+                memories.append(self._memory)
                 if isinstance(step, bytes):
-                    self._state = self._engine.advance_bytes(self._state, step)
+                    self._state, self._memory = self._after_bytes(step)
                 elif step not in self._eos:
-                    self._state = self._engine.advance(self._state, step)
+                    self._state, self._memory = self._after(step)
+            self._memories = memories if self._memory else []
             self._history = history
             return call()
         except ArenaFull:

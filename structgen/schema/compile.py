@@ -16,6 +16,7 @@ from structgen.ir import Node, seq
 from structgen.schema.expand import Expander
 from structgen.schema.lower import Lowering
 from structgen.schema.numbers import NumberTooComplex
+from structgen.schema.open_keys import OpenKeys, has_open_keys
 from structgen.schema.options import SchemaOptions
 from structgen.schema.reach import TooManyStates
 from structgen.schema.report import Problem, SchemaReport, survey_report
@@ -28,10 +29,15 @@ from structgen.schema.survey import Survey
 
 @dataclass(frozen=True, slots=True)
 class SchemaIR:
-    """A compiled schema: the root node, most of it still lazy, and what became of each keyword."""
+    """A compiled schema: the root node, most of it still lazy, and what became of each keyword.
+
+    `open_keys` is None where every key is one that the schema names: then the node alone says it all. Elsewhere the
+    matcher must see to it that no object repeats a key.
+    """
 
     root: Node
     report: SchemaReport
+    open_keys: OpenKeys | None
 
 
 def compile_to_ir(schema: Any, options: SchemaOptions | None = None, *, registry: Registry | None = None) -> SchemaIR:
@@ -45,8 +51,9 @@ def compile_to_ir(schema: Any, options: SchemaOptions | None = None, *, registry
     if survey.problems:
         raise _first(survey.problems)
     expander = Expander(schemas)
-    root = _compiled(expander, Satisfiability(expander), explore=survey.hard)
-    return SchemaIR(root, survey_report(survey))
+    root, open_keys = _compiled(expander, Satisfiability(expander), explore=survey.hard)
+    needed = has_open_keys(visited for visited, _, _ in survey.visited)
+    return SchemaIR(root, survey_report(survey), open_keys if needed else None)
 
 
 def check_schema(
@@ -67,7 +74,7 @@ def check_schema(
     return SchemaReport(schemas, survey.visited, problems, surprises)
 
 
-def _compiled(expander: Expander, satisfiability: Satisfiability, *, explore: bool) -> Node:
+def _compiled(expander: Expander, satisfiability: Satisfiability, *, explore: bool) -> tuple[Node, OpenKeys]:
     try:
         return _root_node(expander, satisfiability, explore=explore)
     except (LanguageTooComplex, NumberTooComplex, TooManyStates) as error:
@@ -93,7 +100,7 @@ def _first(problems: list[SurveyProblem]) -> SurveyProblem:
     return type(first)(first.reason, pointer=first.pointer, keyword=first.keyword, advice=advice)
 
 
-def _root_node(expander: Expander, satisfiability: Satisfiability, *, explore: bool) -> Node:
+def _root_node(expander: Expander, satisfiability: Satisfiability, *, explore: bool) -> tuple[Node, OpenKeys]:
     root = expander.schemas.root_term()
     if not satisfiability.term(root):
         raise UnsatisfiableSchemaError("no JSON value satisfies it", pointer="")
@@ -101,4 +108,4 @@ def _root_node(expander: Expander, satisfiability: Satisfiability, *, explore: b
     if explore:
         lowering.explore(root)
     edge = lowering.layout.edge
-    return seq(edge, lowering.value(root, lowering.layout.step), edge)
+    return seq(edge, lowering.value(root, lowering.layout.step), edge), lowering.open_keys

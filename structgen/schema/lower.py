@@ -19,6 +19,7 @@ from structgen.schema.expand import Expander
 from structgen.schema.forms import ANY, EVERYTHING, NumberForm, Shape, Term, both
 from structgen.schema.numbers import NumberTooComplex, number_language
 from structgen.schema.objects import members_of, object_node
+from structgen.schema.open_keys import OpenKeys
 from structgen.schema.options import SchemaOptions
 from structgen.schema.reach import TooManyStates
 from structgen.schema.satisfiable import Satisfiability
@@ -36,6 +37,7 @@ class Lowering:
         self.satisfiable = satisfiability.term
         self.satisfiability = satisfiability
         self.layout = layout(self.options)
+        self.open_keys = OpenKeys()
         self._nodes: dict[tuple[Term, int], Lazy] = {}
         self._rules: dict[tuple[Term, int], Call] = {}
 

@@ -5,7 +5,7 @@ any order the set of those written, as bits. The count of members stops where it
 demands not yet met, by index. A member that would meet a demand if its value were narrower *claims* so or does not:
 both moves exist, which is the same union. Demands for absence and counts are met where it shows that they are.
 
-Known gap: an additional key may be written twice; only declared ones are remembered.
+Additional keys are not remembered: that none is written twice is the matcher's business (`structgen.masks.memory`).
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from structgen.ir import Alt, Call, Lazy, Member, Node, Rule, Seq, Star, Text, a
 from structgen.ir import Members as MemberList
 from structgen.schema.forms import ObjectForm, Term
 from structgen.schema.members import Members, Move, State
+from structgen.schema.open_keys import listed
 from structgen.schema.strings import spelled, string_rule
 from structgen.schema.whitespace import bracketed
 
@@ -93,8 +94,11 @@ class ObjectNode:
     def _member(self, move: Move) -> Node:
         """An additional key, its colon and its value."""
         assert isinstance(move.key, Language)
-        key = string_rule(move.key, self.lowering.options)
-        return seq(key, self.layout.colon, self._value(move))
+        return seq(self._open_key(move.key), self.layout.colon, self._value(move))
+
+    def _open_key(self, language: Language) -> Node:
+        self.lowering.open_keys.note(language)
+        return string_rule(language, self.lowering.options)
 
     def _value(self, move: Move) -> Node:
         return self.lowering.value(move.term, self.lowering.deeper(self.depth))
@@ -120,7 +124,7 @@ class MemberListNode(ObjectNode):
             for name, required in zip(members.names, members.required, strict=True)
         )
         additional = [
-            seq(string_rule(part.language, lowering.options), layout.colon, lowering.called(part.term, depth))
+            seq(self._open_key(part.language), layout.colon, lowering.called(part.term, depth))
             for part in members.classes
         ]
         start, end = _shared("open", seq(literal("{"), layout.open(self.depth))), _shared("close", self.close)
@@ -128,7 +132,9 @@ class MemberListNode(ObjectNode):
         parts = [empty] if members.may_end(members.start) else []
         if keys or additional:
             comma = _shared("comma", self.separator)
-            listed = MemberList(keys, alt(*additional) if additional else None, comma, not members.any_order)
+            listed = MemberList(
+                keys, alt(*additional) if additional else None, comma, lowering.options.property_order != "any"
+            )
             parts.append(seq(start, listed, end))
         return alt(*parts)
 
@@ -216,6 +222,7 @@ class DeclaredOrderNode(ObjectNode):
 
 def object_node(form: ObjectForm, lowering: Lowering, term: Term, depth: int) -> Node:
     """The node of a form that some object satisfies."""
+    form = listed(form)
     if not form.demands and form.max is None and lowering.options.literal_escapes != "any":
         plain = MemberListNode(form, lowering, term, depth)
         if not plain.members.count_cap:
@@ -226,6 +233,7 @@ def object_node(form: ObjectForm, lowering: Lowering, term: Term, depth: int) ->
 
 def members_of(form: ObjectForm, lowering: Lowering) -> Members:
     """The automaton of a form, in the order that the options ask for."""
+    form = listed(form)
     return Members(form, lowering.satisfiable, lowering.expander, any_order=_any_order(form, lowering))
 
 

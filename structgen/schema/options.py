@@ -32,7 +32,7 @@ class SchemaOptions:
         and `separators`).
     property_order: "any" (keys in any order, as the standard has it) or "declared" (declared keys in the order of the
         schema, additional ones after them, which leaves a model less to decide). Objects with more than 1,000 declared
-        keys keep the declared order in either case.
+        keys that also limit their number, or make demands on each other, keep the declared order in either case.
     string_escapes: "any" (each legal escape of each allowed character) or "canonical" (as `json.dumps` writes it).
     literal_escapes: the same for declared keys and for strings of `enum` and `const`.
     integer_fractions: whether integers may also be spelled `1.0` and `1e3`.

@@ -6,6 +6,7 @@ uploaded once and stays until its room is needed (least recently used first).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,7 @@ class RowStore:
         Raises:
             BudgetExceeded: one step needs more rows than the store has.
         """
-        return matcher.with_draft_states(tokens, parents, self._ids_of_states)
+        return matcher.with_draft_states(tokens, parents, self._ids_of_rows)
 
     def put(self, masks: Any) -> npt.NDArray[np.int32]:
         """Row ids, int32 [m], of masks that belong to no state (a closing mask, say), for this step only.
@@ -84,6 +85,21 @@ class RowStore:
         self._once.append(where)
         self._write(where, masks)
         return where
+
+    def _ids_of_rows(
+        self, engine: Engine, states: npt.NDArray[np.int32], forbid: Callable[[int, Any], None] | None
+    ) -> npt.NDArray[np.int32]:
+        ids = self._ids_of_states(engine, states)
+        if forbid is not None:  # what a text remembers narrows a few rows, for this step
+            masks: npt.NDArray[np.uint32] = np.zeros((len(states), self._rows.shape[1]), np.uint32)
+            engine.fill_each(states, masks, np.arange(len(states), dtype=np.int32))
+            whole = masks.copy()
+            for i in range(len(states)):
+                forbid(i, masks[i])
+            narrowed = np.flatnonzero((masks != whole).any(axis=1))
+            if len(narrowed):
+                ids[narrowed] = self.put(masks[narrowed])
+        return ids
 
     def _ids_of_states(self, engine: Engine, states: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
         if engine is not self._engine:  # another generation: its states are other ints

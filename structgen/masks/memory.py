@@ -1,0 +1,226 @@
+"""Memory: what of a text a grammar cannot know, so that no object repeats a key, however it is spelled.
+
+The network is exact but for this: additional keys come from a language, and a language does not remember which of its
+texts were used. So beside the state stands a second int, the memory (see `structgen_kernels.keys`): masks are those of
+the state, less the tokens that would end a key its object has already. The keys are read off the text itself, so no
+grammar needs to say which of its keys are additional ones, and ambiguity does not matter.
+
+A language may be *thin*: after some beginning of a key only finitely many keys go on. Where an object has all of these
+the beginning is a dead end, so behind the beginnings of known keys we look for another way on.
+
+It knows JSON, tokens, states and masks; of schemas it knows nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from structgen.automata.network import ArenaFull
+from structgen_kernels import arena as k
+from structgen_kernels import keys
+
+if TYPE_CHECKING:
+    from structgen.masks.engine import Engine
+    from structgen.vocab import Vocabulary
+
+MAX_CELLS = 1 << 20  # letters of keys and members of objects in one generation, 20 bytes each
+START = keys.START
+BITS = 60  # of a memory
+
+_NONE = np.zeros(0, np.int32)
+_HEADER_TABLES = (k.NODES, k.NODE_TOKENS, k.ROOTS, k.TOKEN_START, k.TOKEN_DATA)
+
+
+def memory_of(engine: Engine) -> Memory:
+    """The memories of an engine; they are ints of its generation."""
+    found = _memories.get(engine)
+    return found if found is not None else _memories.setdefault(engine, Memory(engine))
+
+
+class Memory:
+    """Memories of one engine generation; 0 is none: a key was repeated. Thread-safe.
+
+    Raises `ArenaFull` when its tables are full. `thin` is whether a language of keys in the grammar is.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = weakref.proxy(engine)
+        self._arena = engine.arena  # stays alive, and with it the vocabulary's trie, which no generation changes
+        self._header = np.zeros(k.HEADER_SIZE, np.int64)
+        for table in _HEADER_TABLES:
+            for slot in (k.ADDRESS, k.CAPACITY):
+                self._header[slot + table] = engine.header[slot + table]
+        self._header[k.LONGEST_TOKEN] = engine.header[k.LONGEST_TOKEN]
+        self._lock = threading.Lock()
+        self._cells: npt.NDArray[np.int32] = np.zeros((MAX_CELLS, keys.CELL_WIDTH), np.int32)
+        self._table: npt.NDArray[np.int32] = np.zeros(2 * MAX_CELLS, np.int32)
+        self._cells[keys.COUNTS, keys.NUM_CELLS] = keys.COUNTS + 1
+        self._cells[keys.NO_LETTERS, keys.KIND] = keys.LETTER
+        self._tokens = _tables_of(engine.vocab)
+        self._found = np.zeros(len(engine.vocab.tokens), np.int32)
+        self._open: dict[tuple[int, int], bool] = {}
+
+    def after_token(self, memory: int, token: int, after: int, thin: bool) -> int:
+        """The memory after a token that leads to the state `after`; 0 if it repeats a key, or can only do so."""
+        if self._tokens.inert[token] >> (memory & 15) & 1:
+            return memory
+        with self._lock:
+            read = _checked(keys.read_token(self._header, self._cells, self._table, memory, token))
+        return read if not thin or read == 0 or self.is_open(after, read) else 0
+
+    def after_bytes(self, memory: int, data: bytes, after: int = 0, thin: bool = False) -> int:
+        """The memory after bytes that lead to the state `after`; 0 if they repeat a key, or can only do so."""
+        with self._lock:
+            read = keys.read_bytes(self._cells, self._table, memory, np.frombuffer(bytearray(data), np.uint8))
+        read = _checked(read)
+        return read if not thin or read == 0 or self.is_open(after, read) else 0
+
+    def after_each(
+        self, memory: int, tokens: npt.NDArray[np.int32], states: npt.NDArray[np.int32], thin: bool
+    ) -> npt.NDArray[np.int64]:
+        """The memories after each of some tokens that lead to `states`."""
+        out = np.zeros(len(tokens), np.int64)
+        with self._lock:
+            _checked(keys.read_each(self._header, self._cells, self._table, memory, tokens, out))
+        if thin:
+            for i in np.flatnonzero(out):
+                out[i] *= self.is_open(int(states[i]), int(out[i]))
+        return out
+
+    def forbid(self, memory: int, row: npt.NDArray[np.uint32], state: int, thin: bool) -> None:
+        """Take out of a state's mask, uint32[words], the tokens after which a key is repeated, or has to be."""
+        mode = memory & 15
+        if self._tokens.quiet[mode] and not thin:
+            return
+        with self._lock:
+            found = self._found if thin else _NONE
+            count = _checked(
+                keys.forbid_repeated(
+                    self._header, self._cells, self._table, memory, self._tokens.double, self._tokens.quotes, row, found
+                )
+            )
+            beginning = found[:count].tolist()
+        if thin:
+            entering = (t for t in self._tokens.entering[mode] if row[t >> 5] >> np.uint32(t & 31) & 1)
+            for token in (*beginning, *entering):
+                after = self._engine.advance(state, token)
+                if after and not self.after_token(memory, token, after, thin):
+                    row[token >> 5] &= ~np.uint32(1 << (token & 31))
+
+    def is_known(self, memory: int) -> bool:
+        """Whether the text is within the spelling of a key that its object has already."""
+        return bool(keys.goes_on(self._cells, memory))
+
+    def in_key(self, memory: int) -> bool:
+        """Whether the text is within a key."""
+        return memory & 15 == keys.IN_KEY
+
+    def is_open(self, state: int, memory: int) -> bool:
+        """Whether the key in the making can become one that its object has not."""
+        if not self.is_known(memory):
+            return True
+        known = self._open.get((state, memory))
+        if known is None:
+            known = self._open[state, memory] = self._way_out(state, memory)
+        return known
+
+    def _way_out(self, state: int, memory: int) -> bool:
+        """Look for a byte that leads off the known keys, depth first; the bytes of escapes come last."""
+        pending = [(state, memory)]
+        while pending:
+            state, memory = pending.pop()
+            later = []
+            for byte in sorted(self._engine.allowed_bytes(state), key=lambda byte: (byte == 0x5C, byte)):
+                following = self.after_bytes(memory, bytes((byte,)))
+                if following and not self.is_known(following):
+                    return True
+                if following:
+                    later.append((self._engine.advance_bytes(state, bytes((byte,))), following))
+            pending.extend(reversed(later))
+        return False
+
+
+def _checked(status: int) -> int:
+    if status < 0:
+        raise ArenaFull(k.STATES)
+    return status
+
+
+class _Tokens(NamedTuple):
+    """What is known of a vocabulary's tokens, by mode."""
+
+    double: npt.NDArray[np.int32]  # those that end a key which `forbid_repeated` does not find by itself
+    quotes: npt.NDArray[np.int32]  # nodes of the trie: white space and a quote
+    entering: list[list[int]]  # those that start a key in a mode that is not at one
+    quiet: list[bool]  # whether no token ends a key
+    inert: bytes  # by token: the modes, as bits, in which it cannot change the memory
+
+
+def _tables_of(vocab: Vocabulary) -> _Tokens:
+    data, start = vocab.trie.token_data, vocab.trie.token_start
+    inert = np.zeros(len(start) - 1, np.uint8)
+    for mode, structural in ((keys.VALUE, b'"{}[],'), (keys.IN_STRING, b'"\\')):
+        counts = np.concatenate(([0], np.cumsum(np.isin(data, np.frombuffer(structural, np.uint8)))))
+        inert |= (np.diff(counts[start]) == 0).astype(np.uint8) << mode
+    quotes = np.diff(np.concatenate(([0], np.cumsum(data == 0x22)))[start])
+    double: list[list[int]] = [[] for _ in range(16)]
+    entering: list[list[int]] = [[] for _ in range(16)]
+    for token in np.flatnonzero(quotes).tolist():
+        for mode in (keys.VALUE, keys.BEFORE_KEY, keys.IN_KEY, keys.IN_STRING, keys.BEHIND_BACKSLASH):
+            ended, begun = _keys_in(vocab.tokens[token], mode)
+            at_key = mode in (keys.BEFORE_KEY, keys.IN_KEY)
+            if ended > at_key:
+                double[mode].append(token)
+            if begun and (ended or not at_key):
+                entering[mode].append(token)
+    width = max(map(len, double)) + 1
+    table = np.array([row + [-1] * (width - len(row)) for row in double], np.int32)
+    at_keys = (keys.BEFORE_KEY, keys.IN_KEY)
+    quiet = [not double[mode] and mode not in at_keys for mode in range(len(double))]
+    return _Tokens(table, _quotes(vocab), entering, quiet, inert.tobytes())
+
+
+def _quotes(vocab: Vocabulary) -> npt.NDArray[np.int32]:
+    nodes, roots = vocab.trie.nodes, vocab.trie.root
+    found = []
+    pending = [int(roots[byte]) for byte in b' \t\r\n"' if roots[byte] >= 0]
+    while pending:
+        node = pending.pop()
+        if nodes[node, 0] == 0x22:
+            found.append(node)
+        elif nodes[node, 0] in b" \t\r\n":
+            child, end = node + 1, int(nodes[node, 1])
+            while child < end:
+                pending.append(child)
+                child = int(nodes[child, 1])
+    return np.array(sorted(found), np.int32)
+
+
+def _keys_in(data: bytes, mode: int) -> tuple[int, bool]:
+    """How many keys end in these bytes at most, whatever is around them, and whether they end within one."""
+    ended, letters, escaped = 0, False, mode == keys.BEHIND_BACKSLASH
+    mode = keys.IN_STRING if escaped else mode
+    for byte in data:
+        if mode in (keys.IN_KEY, keys.IN_STRING):
+            letters = True
+            if escaped:
+                escaped = False
+            elif byte == 0x5C:
+                escaped = True
+            elif byte == 0x22:
+                ended += mode == keys.IN_KEY
+                mode = keys.VALUE
+        elif byte == 0x22:
+            mode = keys.IN_KEY if mode == keys.BEFORE_KEY else keys.IN_STRING
+            letters = False
+        elif byte in b"{,":
+            mode = keys.BEFORE_KEY
+    return ended, mode == keys.IN_KEY and letters
+
+
+_memories: weakref.WeakKeyDictionary[Engine, Memory] = weakref.WeakKeyDictionary()

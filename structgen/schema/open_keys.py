@@ -1,0 +1,124 @@
+"""Additional keys: whether a schema has any, and whether they can run out.
+
+A grammar does not remember which keys of a language an object has already; the matcher does (`structgen.masks.memory`).
+Here is what it has to know: whether that is needed at all, and whether a language is *thin*: whether some beginning of
+a key goes on in finitely many ways only, so that an object could have used them all up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from structgen.automata.regular import ANY_STRING, Language, difference, finite
+from structgen.automata.regular_nodes import Kind
+from structgen.schema.forms import KeyClass, ObjectForm
+from structgen.schema.languages import size
+
+_LISTED = 1_000  # A language with at most so many keys is a list of declared keys.
+_MOST_STATES = 200  # How far a language is looked at before it counts as thin.
+_COMBINES = ("$ref", "$dynamicRef", "$recursiveRef", "allOf", "anyOf", "oneOf", "enum", "const")
+
+
+@dataclass(slots=True)
+class OpenKeys:
+    """Of a grammar with additional keys: whether a language of them is thin. Found out as the grammar is expanded."""
+
+    thin: bool = False
+
+    def note(self, language: Language) -> None:
+        """A language of additional keys is in use."""
+        self.thin = self.thin or is_thin(language)
+
+
+def has_open_keys(visited: Iterable[Any]) -> bool:
+    """Whether any of these schemas (all that a root reaches, but for booleans) may allow keys that it does not name.
+
+    Looks at each schema alone; yes where that does not tell.
+    """
+    return not all(map(_closed, visited))
+
+
+def _closed(schema: Any) -> bool:
+    if not isinstance(schema, dict):
+        return schema is False
+    parts = [*_values(schema, "properties"), *_items(schema)]
+    parts += [part for word in ("allOf", "anyOf", "oneOf") for part in schema.get(word, ())]
+    if any(part is True for part in parts):
+        return False
+    if any(word in schema for word in _COMBINES):
+        return True
+    types = schema.get("type")
+    if types is None:
+        return False
+    names = (types,) if isinstance(types, str) else types
+    if "object" in names and (schema.get("additionalProperties") is not False or schema.get("patternProperties")):
+        return False
+    if "array" not in names:
+        return True
+    rest = schema.get("additionalItems") if isinstance(schema.get("items"), list) else schema.get("items")
+    return rest is False or isinstance(rest, dict)
+
+
+def _values(schema: dict[str, Any], keyword: str) -> list[Any]:
+    value = schema.get(keyword)
+    return list(value.values()) if isinstance(value, dict) else []
+
+
+def _items(schema: dict[str, Any]) -> list[Any]:
+    found: list[Any] = []
+    for keyword in ("items", "prefixItems", "additionalItems"):
+        value = schema.get(keyword)
+        found += value if isinstance(value, list) else [value]
+    return found
+
+
+@lru_cache(maxsize=4096)
+def is_thin(language: Language) -> bool:
+    """Whether some beginning of a text goes on in finitely many ways; yes where that takes long to find out."""
+    if language is ANY_STRING or (language.kind == Kind.COMPLEMENT and language.args[0].max_bound is not None):
+        return False
+    seen = {language}
+    pending = [language]
+    while pending:
+        state = pending.pop()
+        if len(seen) > _MOST_STATES or state.max_length() is not None:
+            return True
+        for _, target in state.edges():
+            if target not in seen:
+                seen.add(target)
+                pending.append(target)
+    return False
+
+
+def listed(form: ObjectForm) -> ObjectForm:
+    """The form with the keys of small finite languages as declared ones: then it shows when they are used up."""
+    named = dict(form.named)
+    classes = []
+    for part in form.classes:
+        if part.language is ANY_STRING or part.language.max_length() is None:
+            classes.append(part)
+            continue
+        language = difference(part.language, finite(form.named)) if form.named else part.language
+        if size(language, _LISTED) <= _LISTED:
+            named.update((word, part.term) for word in words(language))
+        else:
+            classes.append(KeyClass(part.language, part.term))
+    return form if len(classes) == len(form.classes) else replace(form, named=named, classes=tuple(classes))
+
+
+def words(language: Language) -> list[str]:
+    """The strings of a finite language."""
+    found: list[str] = []
+    pending = [("", language)]
+    while pending:
+        text, state = pending.pop()
+        if state.nullable:
+            found.append(text)
+        for characters, target in state.edges():
+            pending.extend(
+                (text + chr(code), target) for low, high in characters.ranges for code in range(low, high + 1)
+            )
+    return sorted(found)
