@@ -38,7 +38,7 @@ def accepts(name: str, text: str) -> bool:
 
 def assert_lalr(name: str) -> None:
     """The grammar is LALR(1) without conflicts, so that what lark accepts is what the grammar says."""
-    terminals, rules, _ = load_grammar(text_of(name), name, [], False)[0].compile(["start"], set())
+    _, rules, _ = load_grammar(text_of(name), name, [], False)[0].compile(["start"], set())
     LALR_Analyzer(ParserConf(rules, {}, ["start"]), strict=True).compute_lalr()
 
 

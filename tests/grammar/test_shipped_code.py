@@ -14,7 +14,7 @@ import shipped
 
 SUFFIXES = {"go": (".go",), "c": (".c", ".h"), "java": (".java",), "javascript": (".js", ".mjs")}
 
-GO = '''
+GO = """
 package main // a comment
 
 import (
@@ -76,8 +76,8 @@ outer:
 		f,
 	)
 }
-'''
-C = r'''
+"""
+C = r"""
 #include <stdio.h>
 #define MAX(a, b) ((a) > (b) ? (a) : (b)) /* a
    comment */ + \
@@ -104,7 +104,7 @@ done:
     __asm__ volatile ("nop" : "=r" (total) : [in] "r" (i) : "memory");
     return ({ int t = 1; t; });
 }
-'''
+"""
 JAVA = r'''
 package org.example.demo;
 
@@ -138,7 +138,7 @@ public abstract class Demo<T extends Comparable<T> & Runnable, U> extends Base<L
     }
 }
 '''
-JAVASCRIPT = r'''#!/usr/bin/env node
+JAVASCRIPT = r"""#!/usr/bin/env node
 'use strict'
 import def, { a as b, default as c } from './mod.js'
 import * as all from "all";
@@ -166,7 +166,7 @@ x = a
 /** doc **/
 function k(a) { return /re/.test(a) ? 1 : .5e3 }
 (function () { })()
-'''
+"""
 WHOLE = {"go": GO, "c": C, "java": JAVA, "javascript": JAVASCRIPT}
 
 WRONG = {
@@ -179,7 +179,7 @@ WRONG = {
         "package p\nvar x = 12ab",
         "packagep",
         "package p\nfunc f() { a b }",
-        "package p\nimport \"a\"\nvar x = /** no end",
+        'package p\nimport "a"\nvar x = /** no end',
         "package p\nvar x = []int{1,\n2\n}",
         "package p\ntype func int",
     ],
@@ -192,7 +192,7 @@ WRONG = {
         "int f(void) { x = ; }",
         "int f(void) { } }",
         "/** no end",
-        "char *s = \"abc;\n",
+        'char *s = "abc;\n',
         "intx(",
         "int f(void) { while (1) else x; }",
     ],
@@ -204,7 +204,7 @@ WRONG = {
         "class A { void f() { x = 3 } }",
         "class A { int x = 08x; }",
         "class A { /** no end",
-        "class A { String s = \"a\n\"; }",
+        'class A { String s = "a\n"; }',
         "class A { void f() { a b c; } }",
         "import a.b class A { }",
         "class A { void f() { if x > 1 { } } }",
