@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Statements over a few schemas, made at random in the shapes of Spider and of SQLite's own documentation."""
 
 from __future__ import annotations
@@ -167,7 +168,7 @@ class Writer:
             f"INSERT OR IGNORE INTO {table} ({column}) VALUES ({self.value()}), ({self.value()})",
             f"INSERT INTO {table} ({column}) {self.select(columns=1)}",
             f"REPLACE INTO {table}({column}) VALUES ({self.value()})",
-            f"INSERT INTO pets (petid) VALUES (1) ON CONFLICT (petid) DO UPDATE SET weight = excluded.weight",
+            "INSERT INTO pets (petid) VALUES (1) ON CONFLICT (petid) DO UPDATE SET weight = excluded.weight",
             f"INSERT INTO {table} DEFAULT VALUES RETURNING *",
             f"UPDATE {table} SET {column} = {self.scalar(table, '')} WHERE {self.condition(table, '')}",
             f"UPDATE OR REPLACE {table} SET {column} = {self.value()}",
@@ -191,10 +192,10 @@ class Writer:
             f"CREATE TRIGGER r{name} AFTER UPDATE OF age ON student FOR EACH ROW WHEN new.age > 3 BEGIN "
             f"UPDATE student SET age = old.age WHERE stuid = new.stuid; SELECT 1; END",
             f"DROP TABLE IF EXISTS {name}",
-            f"DROP VIEW heavy",
+            "DROP VIEW heavy",
             f"ALTER TABLE {table} RENAME TO {name}",
             f"ALTER TABLE {table} ADD COLUMN {name} REAL DEFAULT 0",
-            f"BEGIN IMMEDIATE TRANSACTION",
+            "BEGIN IMMEDIATE TRANSACTION",
             "COMMIT",
             "SAVEPOINT s1",
             f"PRAGMA table_info({table})",

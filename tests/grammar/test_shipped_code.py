@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Shipped grammars of programming languages: texts that show each part, texts that are wrong, real files if named.
 
 `STRUCTGEN_SOURCES` is a folder with one folder of real source files for each of `go`, `c`, `java` and `javascript`.

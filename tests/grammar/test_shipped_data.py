@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Shipped grammars of data formats against the parsers of the standard library and of the packages that define them."""
 
 from __future__ import annotations
@@ -252,7 +253,7 @@ def test_xml() -> None:
 
 
 def is_table(text: str) -> bool:
-    """One table and nothing else for markdown-it, whose source rows are the header's columns wide and have both bars."""
+    """One table and nothing else for markdown-it, all of whose source rows are equally wide and have both bars."""
     tokens = MarkdownIt("commonmark").enable("table").parse(text)
     if not tokens or tokens[0].type != "table_open" or [t.type for t in tokens if t.level == 0][1:] != ["table_close"]:
         return False

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shipped
-import test_shipped_data as data
 import test_shipped_code as code
+import test_shipped_data as data
 import test_shipped_formal as formal
 import test_shipped_sql as sql
 
