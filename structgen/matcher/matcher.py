@@ -189,7 +189,8 @@ class Matcher:
         remembered, thin = self._remembered, self._thin
         memories = [self._memory]
         for i, (token, parent) in enumerate(zip(tokens.tolist(), parents.tolist(), strict=True), 1):
-            memory, state = memories[parent], int(states[i])
+            memory, state = memories[parent], int(states[i]) if states[parent] else 0
+            states[i] = state  # also where a node ends the text below one that has just become illegal
             if state > tree_masks.ENDED:
                 memory = memory and remembered.after_token(memory, token, state, thin)
                 states[i] = state if memory else 0

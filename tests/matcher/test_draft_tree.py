@@ -182,3 +182,12 @@ def test_a_store_that_is_not_on_the_host_uploads_what_is_new() -> None:
         assert (store.rows[ids[i]].numpy() == mask_after(grammar, text[:i])[0]).all()
     assert (store.rows[put[0]] == 7).all()
     assert not store._staged
+
+
+def test_nothing_is_legal_below_a_repeated_key_not_even_the_end() -> None:
+    matcher = GRAMMARS[0].matcher()
+    assert matcher.accept_bytes(b'{"a":1,"a')
+    tokens = [1 + b for b in b'":1}'] + [0]
+    bitmask = np.full((6, VOCAB.num_words), -1, np.int32)
+    assert not matcher.traverse_draft_tree(tokens, range(5), bitmask).any()
+    assert not bitmask[1:].any()
