@@ -1,6 +1,6 @@
 """The command line: ``python -m jsonschemabench masks | suite | scale | …``. It parses, calls, and prints.
 
-The commands that run a model are in ``model_cli``, the report is in ``report.command``.
+The commands that run a model are in ``model_cli`` and ``speculate``, the report is in ``report.command``.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from jsonschemabench.running import Plan, Result, RunProblem, run_engines
 from jsonschemabench.sample import sample_cases
 from jsonschemabench.scale import SIZES, Point, point_json, run_scale, scale_tables, write_points
 from jsonschemabench.scale_families import FAMILIES
+from jsonschemabench.speculate import SpeculateProblem, speculate
 from jsonschemabench.suite_source import SuiteProblem, load_suite
 from jsonschemabench.suite_table import suite_json, suite_tables, wrong_verdicts
 from jsonschemabench.table import Table, show
@@ -44,6 +45,7 @@ EXPECTED = (
     ModelProblem,
     JudgeMissing,
     ReportProblem,
+    SpeculateProblem,
 )
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -275,7 +277,7 @@ def engines() -> None:
     _show([Table("Engines", ("engine", "version", "options"), rows, text_columns=frozenset({0, 1, 2}))], False)
 
 
-for _command in (efficiency, quality, report, align):
+for _command in (efficiency, quality, report, align, speculate):
     app.command()(_plain_errors(_command))
 
 

@@ -104,7 +104,9 @@ def _embedded() -> LoadedModel:
     showed_progress = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        model, tokenizer = _from_pretrained(str(embedded.model_path()), str(embedded.tokenizer_path()))
+        # In float32: on a CPU without bfloat16 arithmetic a pass over 33 tokens takes 14 ms instead of 35, and no ties
+        # of bfloat16 logits are left to be decided by the order of a sum.
+        model, tokenizer = _from_pretrained(str(embedded.model_path()), str(embedded.tokenizer_path()), "float32")
     finally:
         if showed_progress:
             logging.enable_progress_bar()
@@ -117,11 +119,11 @@ def _named(name: str) -> LoadedModel:
     return LoadedModel(model, tokenizer, _vocabulary(model, tokenizer))
 
 
-def _from_pretrained(model_name: str, tokenizer_name: str) -> tuple[Any, Any]:
+def _from_pretrained(model_name: str, tokenizer_name: str, dtype: str = "auto") -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model = AutoModelForCausalLM.from_pretrained(model_name, dtype="auto")
+    model = AutoModelForCausalLM.from_pretrained(model_name, dtype=dtype)
     if torch.cuda.is_available():
         model = model.to("cuda")
     return model.eval(), AutoTokenizer.from_pretrained(tokenizer_name)

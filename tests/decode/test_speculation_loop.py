@@ -24,6 +24,7 @@ from structgen.decode.speculation.forced import Forced
 from structgen.decode.speculation.layer_skip import LayerSkip
 from structgen.decode.speculation.loop import Plan
 from structgen.decode.speculation.mixed import Mixed
+from structgen.decode.speculation.outline import Outline
 from structgen.decode.speculation.recycling import TokenRecycling
 from structgen.decode.speculation.sampled import ConstantBranching, StochasticBeam
 from structgen.decode.speculation.trigram import Trigram
@@ -46,6 +47,7 @@ def draft() -> Any:
 
 DRAFTERS: dict[str, Callable[[], Any]] = {
     "forced": Forced,
+    "outline": Outline,
     "copy": Copy,
     "recycling": TokenRecycling,
     "trigram": Trigram,
@@ -54,7 +56,7 @@ DRAFTERS: dict[str, Callable[[], Any]] = {
     "independent": lambda: ConstantBranching(draft(), branching=(2, 2, 1), replacement=True),
     "beam": lambda: StochasticBeam(draft()),
     "layer skip": lambda: LayerSkip(target()[0]),
-    "mixed": lambda: Mixed([Forced(), Copy(), TokenRecycling(), Trigram()]),
+    "mixed": lambda: Mixed([Forced(), Outline(), Copy(), TokenRecycling(), Trigram()]),
 }
 PROMPTS = ["Hi", 'A much longer prompt than the first one: {"name": "Ada", "age": 36', ""]
 OPTIONS: dict[str, Any] = {"max_new_tokens": 32, "seed": 3, "return_result": True}

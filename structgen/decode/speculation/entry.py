@@ -15,6 +15,7 @@ from structgen.decode.speculation.forced import Forced
 from structgen.decode.speculation.forward import TreeForward
 from structgen.decode.speculation.loop import Plan, run_speculative
 from structgen.decode.speculation.mixed import Mixed
+from structgen.decode.speculation.outline import Outline
 from structgen.decode.speculation.recycling import TokenRecycling
 from structgen.decode.speculation.text import RowText, Text
 from structgen.decode.speculation.trigram import Trigram
@@ -29,7 +30,7 @@ def plan_of(speculate: Speculate) -> Plan:
     if isinstance(speculate, str):
         if speculate != "auto":
             raise ValueError(f'speculate is "auto", a drafter or a Plan, not {speculate!r}')
-        return Plan(Mixed([Forced(), Copy(), TokenRecycling(), Trigram()]), Goodput())
+        return Plan(Mixed([Forced(), Outline(), Copy(), TokenRecycling(), Trigram()]), Goodput())
     if isinstance(speculate, Drafter):
         return Plan(speculate, Fixed())
     raise TypeError(f'speculate is "auto", a drafter or a Plan, not {type(speculate).__name__}')
