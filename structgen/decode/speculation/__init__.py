@@ -1,9 +1,9 @@
 """Speculative decoding under a grammar: draft trees, drafters, verification, and the loop that runs them.
 
-Reading order: `tree` and `build` (trees as arrays), `drafter` (the protocol), the drafters (`forced`, `outline`, `copying`,
-`recycling`, `trigram`, `draft_model`, `sampled`, `layer_skip`, `heads`, `mixed`), `rules` and `chance` (verification),
-`controllers`, `forward` and `caches` (a pass over trees), `text` and `loop`, `entry` (`speculate=`), `custom`
-(transformers' `custom_generate`). Names are imported on first use.
+Reading order: `tree` and `build` (trees as arrays), `drafter` (the protocol), the drafters (`forced`, `outline`,
+`copying`, `recycling`, `trigram`, `draft_model`, `sampled`, `layer_skip`, `heads`, `mixed`), `rules` and `chance`
+(verification), `controllers`, `forward` and `caches` (a pass over trees), `text` and `loop`, `entry` (`speculate=`),
+`custom` (transformers' `custom_generate`). Names are imported on first use.
 """
 
 from __future__ import annotations

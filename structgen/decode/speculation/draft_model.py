@@ -32,6 +32,8 @@ class DraftText:
     committed: list[int] = field(default_factory=list)
     pending: list[tuple[int, int]] = field(default_factory=list)
     """(token, index of its parent among these, or `NO_PARENT`) of what was read but is not yet text."""
+    after: npt.NDArray[np.float32] | None = None
+    """The logits after the last committed token."""
 
     def catch_up(self, token_ids: list[int], pad: int) -> npt.NDArray[np.float32]:
         """Reads what is new in the text; the logits float32 [V] after its last token.
@@ -39,27 +41,28 @@ class DraftText:
         Of the tree of the last proposal, what became text needs no second reading.
         """
         new = token_ids[len(self.committed) :]
-        if not self.committed:
-            logits = self.forward.prefill([new], pad)
-            self.committed = list(new)
-            return _numpy(logits[0, -1])
-        path: list[int] = []
-        at = NO_PARENT
-        # the last token is read again even if it was drafted: its logits are needed
-        while len(path) < len(new) - 1:
-            wanted = new[len(path)], at
-            if wanted not in self.pending:
-                break
-            at = self.pending.index(wanted)
-            path.append(at)
-        self.forward.commit([path])
-        rest = np.array([new[len(path) :]], np.int64)
-        parents = np.arange(rest.shape[1])[None] - 1
-        logits = self.forward.append(rest, parents)
-        self.forward.commit([list(range(rest.shape[1]))])
+        if self.after is None:
+            self.after = _numpy(self.forward.prefill([new], pad)[0, -1])
+        elif not new:
+            self.forward.commit([[]])
+        else:
+            path: list[int] = []
+            at = NO_PARENT
+            # the last token is read again even if it was drafted: its logits are needed
+            while len(path) < len(new) - 1:
+                wanted = new[len(path)], at
+                if wanted not in self.pending:
+                    break
+                at = self.pending.index(wanted)
+                path.append(at)
+            self.forward.commit([path])
+            rest = np.array([new[len(path) :]], np.int64)
+            logits = self.forward.append(rest, np.arange(rest.shape[1])[None] - 1)
+            self.forward.commit([list(range(rest.shape[1]))])
+            self.after = _numpy(logits[0, -1])
         self.pending = []
         self.committed = list(token_ids)
-        return _numpy(logits[0, -1])
+        return self.after
 
     def read(self, nodes: list[tuple[int, int]]) -> npt.NDArray[np.float32]:
         """Reads (token, parent index) below the text; logits float32 [len(nodes), V]."""
