@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from structgen.decode.speculation.draft_model import DraftModel
     from structgen.decode.speculation.drafter import Context, Drafter, Seen
     from structgen.decode.speculation.forced import Forced
+    from structgen.decode.speculation.heads import HeadDrafter, HydraHead, train_head
     from structgen.decode.speculation.layer_skip import LayerSkip
     from structgen.decode.speculation.loop import Plan
     from structgen.decode.speculation.mixed import Mixed
@@ -38,6 +39,8 @@ _HOME = {
     "Fixed": "controllers",
     "Forced": "forced",
     "Goodput": "controllers",
+    "HeadDrafter": "heads",
+    "HydraHead": "heads",
     "LayerSkip": "layer_skip",
     "Mixed": "mixed",
     "Outline": "outline",
@@ -48,6 +51,7 @@ _HOME = {
     "TokenRecycling": "recycling",
     "Trigram": "trigram",
     "speculative": "custom",
+    "train_head": "heads",
 }
 
 
@@ -68,6 +72,8 @@ __all__ = [
     "Fixed",
     "Forced",
     "Goodput",
+    "HeadDrafter",
+    "HydraHead",
     "LayerSkip",
     "Mixed",
     "Outline",
@@ -78,4 +84,5 @@ __all__ = [
     "TokenRecycling",
     "Trigram",
     "speculative",
+    "train_head",
 ]
