@@ -136,4 +136,5 @@ def train_head(
     for parameter in head.parameters():
         parameter.requires_grad_(False)
     model.zero_grad(set_to_none=True)
-    return head.eval()
+    head.eval()
+    return head
