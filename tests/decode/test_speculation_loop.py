@@ -15,6 +15,7 @@ import pytest
 import torch
 from decode_schemas import PERSON, SCHEMAS
 from tiny_model import make_tiny_model
+from transformers import LlamaConfig, LlamaForCausalLM
 
 import structgen
 from structgen.decode.speculation.controllers import Fixed, Goodput, StopByRejection
@@ -160,6 +161,9 @@ def test_wrong_arguments_are_refused() -> None:
         structgen.generate("x", schema=True, model=target(), speculate=3)
     with pytest.raises(SpeculationError, match="draws its nodes"):
         Mixed([Forced(), ConstantBranching(draft())])
+    other = LlamaForCausalLM(LlamaConfig(vocab_size=50, hidden_size=8, num_hidden_layers=1, num_attention_heads=1))
+    with pytest.raises(SpeculationError, match="the draft model has 50 logits"):
+        structgen.generate("x", schema=True, model=target(), speculate=DraftModel(other))
 
 
 def test_a_model_in_training_precision_speculates_too() -> None:

@@ -140,6 +140,7 @@ class DraftModel:
 
     def observe(self, context: Context, state: DraftText, seen: Seen) -> None:
         """Nothing is learnt; the cache catches up on the next proposal."""
+        check_same_tokens(self.model, seen.logits.shape[-1])
 
 
 def draft_distribution(
@@ -162,12 +163,12 @@ def draft_distribution(
     return p
 
 
-def check_same_tokens(draft: Any, target: Any) -> None:
-    """Raises `SpeculationError` unless both models have logits for the same token ids."""
-    ours, theirs = (int(model.get_output_embeddings().weight.shape[0]) for model in (draft, target))
-    if ours != theirs:
+def check_same_tokens(draft: Any, num_logits: int) -> None:
+    """Raises `SpeculationError` unless the draft model has logits for the target's token ids."""
+    ours = int(draft.get_output_embeddings().weight.shape[0])
+    if ours != num_logits:
         raise SpeculationError(
-            f"the draft model has {ours} tokens, the target {theirs}", advice="draft with the target's tokenizer"
+            f"the draft model has {ours} logits, the target {num_logits}", advice="draft with the target's tokenizer"
         )
 
 

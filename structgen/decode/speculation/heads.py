@@ -116,7 +116,8 @@ def train_head(
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     embed, unembed = model.get_input_embeddings(), model.get_output_embeddings()
-    head = HydraHead(embed.weight.shape[1]).to(embed.weight.dtype).to(embed.weight.device)
+    head = HydraHead(embed.weight.shape[1])
+    head.to(device=embed.weight.device, dtype=embed.weight.dtype)
     optimizer = torch.optim.AdamW(head.parameters(), lr=lr)
     for _ in range(steps):
         text = long_enough[int(torch.randint(len(long_enough), (1,), generator=generator))]

@@ -15,9 +15,7 @@ from typing import Any
 import torch
 
 from structgen.decode.speculation.draft_model import DraftModel, DraftText
-from structgen.decode.speculation.drafter import Context
 from structgen.decode.speculation.forward import TreeForward
-from structgen.decode.speculation.tree import DraftTree
 from structgen.errors import SpeculationError
 
 MAX_TRIED = 32
@@ -58,10 +56,6 @@ class LayerSkip(DraftModel):
             self.layers = choose_layers(self._target, self._num_layers, prompt_ids[-CALIBRATION_TOKENS:])
             self.model = without_layers(self._target, self.layers)
         return DraftText(TreeForward(self.model))
-
-    def propose(self, context: Context, state: DraftText, budget: int) -> DraftTree:
-        """As `DraftModel` does."""
-        return super().propose(context, state, budget)
 
 
 def without_layers(model: Any, kept: tuple[int, ...]) -> Any:

@@ -22,7 +22,7 @@ import torch
 
 from structgen.decode.sampling import Sampling
 from structgen.decode.speculation.build import TreeBuilder
-from structgen.decode.speculation.draft_model import DraftText, draft_distribution
+from structgen.decode.speculation.draft_model import DraftText, check_same_tokens, draft_distribution
 from structgen.decode.speculation.drafter import Context, Kind, Seen
 from structgen.decode.speculation.drawn import DrawnWithoutReplacement, DrawnWithReplacement
 from structgen.decode.speculation.forward import NO_PARENT, TreeForward
@@ -78,6 +78,7 @@ class _Sampled:
 
     def observe(self, context: Context, state: DraftText, seen: Seen) -> None:
         """Nothing is learnt; the cache catches up on the next proposal."""
+        check_same_tokens(self.model, seen.logits.shape[-1])
 
 
 class ConstantBranching(_Sampled):
