@@ -244,7 +244,7 @@ class Network:
     def expand_needed(self) -> None:
         """Expand the LAZY instructions a kernel stopped at."""
         net, thunks = self._net, self._thunks
-        needs = self._needs[: int(self._header[k.NUM_NEEDS])].tolist()
+        needs = list(dict.fromkeys(self._needs[: int(self._header[k.NUM_NEEDS])].tolist()))  # asked for once
         targets = []
         for pc in needs:
             function, args = thunks[net[pc * _WIDTH + 1]]

@@ -10,6 +10,7 @@ import warnings
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -271,3 +272,16 @@ def test_some_of_the_standard_library(grammar: CompiledGrammar) -> None:
     small = [path for path in _library() if path.stat().st_size < 4_000]
     for path in random.Random(0).sample(small, 10):
         assert accepts(grammar, path.read_text(encoding="utf-8")), path
+
+
+def test_token_by_token(tokenizers_path: Path) -> None:
+    vocab = Vocabulary.from_file(tokenizers_path / "llama3.tokenizer.json.gz")
+    grammar = structgen.compile_grammar(structgen.load_grammar("python"), vocab)
+    matcher = grammar.matcher()
+    bitmask = np.zeros((1, vocab.num_words), np.int32)
+    text = "def f(a, *b):\n    # why\n    for x in a:\n        if x: return b'1'\n\n    return f'{a!r:>{x}}'\n"
+    for token in vocab.encode(text.encode()):
+        matcher.fill_next_token_bitmask(bitmask, 0)
+        assert int(bitmask[0, token >> 5]) >> (token & 31) & 1
+        assert matcher.accept_token(token)
+    assert matcher.is_accepting()
