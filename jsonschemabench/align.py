@@ -15,7 +15,6 @@ from typing import Annotated, Any
 
 import typer
 
-import structgen
 from jsonschemabench import options as opt
 from jsonschemabench.dataset import load_dataset
 from jsonschemabench.sample import sample_cases
@@ -90,13 +89,15 @@ def align(
     as_markdown: opt.AsMarkdown = False,
 ) -> None:
     """Samplers beside masking: KL to the model's law given the grammar, passes per sample, samples per second."""
+    from structgen import StructgenError
+
     messages = opt.message_console()
     chosen = [*TASKS, *schema_tasks(data, sample, seed, max_tokens)]
     done = []
     for task in chosen:
         try:
             done.append((task, measure(task, model, budget, range(seeds))))
-        except structgen.StructgenError as refused:
+        except StructgenError as refused:
             messages.print(f"{task.name}: {refused}", style="yellow", markup=False, highlight=False)
     if as_json:
         found = [{"task": task.name, **asdict(comparison)} for task, comparison in done]
@@ -114,6 +115,8 @@ def schema_tasks(data: str | None, sample: int, seed: int, max_tokens: int) -> I
 
 def measure(task: AlignTask, model: str | None, budget: int, seeds: Sequence[int]) -> Any:
     """The comparison of all samplers on a task."""
+    import structgen
+
     asked = structgen.aligned.prompted(task.prompt, model=model, schema=task.schema)
     if task.grammar is not None:
         grammar = structgen.compile_grammar(task.grammar, asked.vocab, lexer="dynamic")

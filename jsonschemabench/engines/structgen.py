@@ -38,6 +38,25 @@ class StructgenCompiled:
         return StructgenSession(self._grammar.matcher())
 
 
+class Nothing:
+    """What a schema that no value satisfies compiles to: its refusal is the verdict that every instance is invalid."""
+
+    def start(self) -> Nothing:
+        return self
+
+    def mask(self, bitmask: Bitmask) -> None:
+        bitmask[0] = 0
+
+    def commit(self, token_id: int) -> bool:
+        return False
+
+    def may_end(self) -> bool:
+        return False
+
+    def error(self) -> str:
+        return ""
+
+
 class StructgenEngine:
     """structgen with its defaults, or with ``SchemaOptions.exact()`` where the run asks for the exact profile."""
 
@@ -59,7 +78,8 @@ class StructgenEngine:
 
     def setup(self, tokenizer: Tokenizer, settings: Settings) -> None:
         self._library = require(self.name, "structgen", "structgen")
-        self._refusal = require(self.name, "structgen.errors", "structgen").StructgenError
+        errors = require(self.name, "structgen.errors", "structgen")
+        self._refusal, self._unsatisfiable = errors.StructgenError, errors.UnsatisfiableSchemaError
         self._profile = settings.profile
         if settings.profile == "exact":
             exact = getattr(self._library.SchemaOptions, "exact", None)
@@ -73,8 +93,12 @@ class StructgenEngine:
         if warmup is not None:
             warmup(self._vocabulary)
 
-    def compile(self, schema: Any) -> StructgenCompiled:
+    def compile(self, schema: Any) -> StructgenCompiled | Nothing:
         try:
             return StructgenCompiled(self._library.compile_schema(schema, self._vocabulary, **self._keywords))
+        except self._unsatisfiable as error:
+            if self._profile == "exact":
+                return Nothing()
+            raise Refused(str(error)) from error
         except self._refusal as error:
             raise Refused(str(error)) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from fractions import Fraction
 
 import pytest
@@ -59,7 +58,9 @@ def plain(value: Fraction) -> str:
     scale = 0
     while (value * 10**scale).denominator != 1:
         scale += 1
-    return f"{Decimal(int(value * 10**scale)).scaleb(-scale):f}"
+    digits = str(abs(int(value * 10**scale))).rjust(scale + 1, "0")
+    whole, fraction = digits[: len(digits) - scale], digits[len(digits) - scale :]
+    return ("-" if value < 0 else "") + whole + ("." + fraction if fraction else "")
 
 
 @settings(max_examples=120, deadline=None)

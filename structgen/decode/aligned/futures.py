@@ -94,7 +94,7 @@ class Futures:
         self.parent_edge: npt.NDArray[np.int64] = _none(np.int64)
         self.start: npt.NDArray[np.int64] = _none(np.int64)
         self.count: npt.NDArray[np.int64] = _none(np.int64)
-        self.state: npt.NDArray[np.int64] = _none(np.int64)
+        self.state: Any = _none(object)  # ints; with a memory of keys they are longer than 64 bits
         self.depth: npt.NDArray[np.int32] = _none(np.int32)
         self.used: npt.NDArray[np.int64] = _none(np.int64)
         self.upper: Floats = _none(np.float64)
@@ -291,7 +291,7 @@ class Futures:
         self.parent_edge = _grown(self.parent_edge, size, np.int64)
         self.start = _grown(self.start, size, np.int64)
         self.count = _grown(self.count, size, np.int64)
-        self.state = _grown(self.state, size, np.int64, NO_STATE)
+        self.state = _grown(self.state, size, object, NO_STATE)
         self.depth = _grown(self.depth, size, np.int32)
         self.used = _grown(self.used, size, np.int64)
         self.upper = _grown(self.upper, size, np.float64)
