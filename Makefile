@@ -1,4 +1,5 @@
-# demo: the main job on the embedded model   test: every test   check: what to run before a commit (under two minutes)
+# demo: the main job on the embedded model   test: every test but the slow ones   test-slow: those (an hour and more)
+# check: formatting, lint, types and tests, to run before a commit
 # Each target sets up what it needs in $(VENV); a second run starts at once. Needs Python >= 3.10 and make, no more.
 
 VENV ?= .venv
@@ -6,7 +7,7 @@ PYTHON ?= $(shell command -v python3 || command -v python)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check bench clean
+.PHONY: demo test test-slow check bench clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -19,11 +20,14 @@ RUN_TESTS = $(BIN)/python -m structgen warmup && \
 test: $(VENV)/.installed-dev
 	$(RUN_TESTS) $(PYTEST_ARGS)
 
+test-slow: $(VENV)/.installed-dev
+	$(RUN_TESTS) -m slow $(PYTEST_ARGS)
+
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(RUN_TESTS) -m "not slow" -q $(PYTEST_ARGS)
+	$(RUN_TESTS) -q $(PYTEST_ARGS)
 
 # structgen beside its peers on 200 schemas; without DATA and TOKENIZER, on the small sets of the project.
 # make bench DATA=maskbench.jsonl.gz TOKENIZER=llama3.tokenizer.json.gz
