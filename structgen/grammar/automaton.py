@@ -148,15 +148,20 @@ def _trimmed(automaton: Automaton) -> Automaton:
 
 def _merged(automaton: Automaton) -> Automaton:
     """Moore's refinement: equivalent states are one. The automaton is deterministic and trimmed."""
-    block = [int(state in automaton.final) for state in range(len(automaton.edges))]
-    count = len(set(block))
+    numbers: dict[Symbol | None, int] = {}
+    targets: list[list[int]] = []
+    names: dict[tuple[object, ...], int] = {}
+    block = []
+    for state, edges in enumerate(automaton.edges):
+        row = sorted((numbers.setdefault(symbol, len(numbers)), next(iter(ends))) for symbol, ends in edges.items())
+        targets.append([end for _, end in row])
+        key = (state in automaton.final, *(number for number, _ in row))
+        block.append(names.setdefault(key, len(names)))
+    count = len(names)
     while True:
-        names: dict[tuple[int, frozenset[tuple[Symbol, int]]], int] = {}
-        following = []
-        for state, edges in enumerate(automaton.edges):
-            row = frozenset((symbol, block[next(iter(targets))]) for symbol, targets in edges.items())
-            following.append(names.setdefault((block[state], row), len(names)))
-        block = following
+        names = {}
+        get = block.__getitem__
+        block = [names.setdefault((block[state], *map(get, ends)), len(names)) for state, ends in enumerate(targets)]
         if len(names) == count:
             break
         count = len(names)
@@ -166,10 +171,14 @@ def _merged(automaton: Automaton) -> Automaton:
     order = {block[0]: 0}
     for state in range(len(automaton.edges)):
         order.setdefault(block[state], len(order))
+    done: set[int] = set()
     for state, edges in enumerate(automaton.edges):
         source = order[block[state]]
+        if source in done:
+            continue
+        done.add(source)
         if state in automaton.final:
             out.final[source] = None
-        for symbol, targets in edges.items():
-            out.edge(source, symbol, order[block[next(iter(targets))]])
+        for symbol, ends in edges.items():
+            out.edge(source, symbol, order[block[next(iter(ends))]])
     return out

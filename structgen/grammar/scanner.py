@@ -95,6 +95,8 @@ class Scanner:
         for other in self.terminals.values():
             if other.string is not None or other.priority != one.priority:
                 continue
+            if one.string and not self._firsts[other.name].contains(ord(one.string[0])):
+                continue
             pattern = _compiled(other)
             if pattern is None:
                 if self.languages[other.name].matches(one.string):
@@ -286,12 +288,15 @@ def _check_preference(one: Terminal, language: Language) -> None:
 
     Samples decide: for each state of the automaton in which a text may end, a text that goes on.
     """
-    pattern = _compiled(one)
-    if one.string is not None or pattern is None:
+    if one.string is not None:
         return
     count = 0
     for rest, _, text in walk(language, NOTHING, one):
-        for charset, target in rest.edges():
+        edges = rest.edges()
+        pattern = _compiled(one) if edges else None  # most keywords end for good: `re` need not read them
+        if pattern is None:
+            continue
+        for charset, target in edges:
             more = target.shortest()
             if more is None or count > _SAMPLES:
                 continue
