@@ -10,6 +10,9 @@ from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# Nothing is kept between runs: what a test sees comes from the code as it is. Processes that tests start inherit this.
+os.environ["STRUCTGEN_CACHE"] = ""
+
 # `fast` is what runs by default; HYPOTHESIS_PROFILE=thorough looks longer. Neither has a deadline: kernels are
 # compiled on their first call.
 _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}

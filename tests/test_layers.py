@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Rank of each part of structgen. A part may import parts of lower rank, or of its own as long as no cycle arises.
 RANKS = {
+    "cache": 0,
     "errors": 0,
     "types": 0,
     "ir": 1,

@@ -22,8 +22,7 @@ from lark.parsers.lalr_analysis import LALR_Analyzer
 
 from structgen.errors import UnsupportedGrammarError
 from structgen.grammar.form import Choice, Embedded, Expression, Grammar, Ref, Repeat, Rule, Sequence, Term
-
-START = 0  # the context at the start of a text
+from structgen.grammar.scanned import START
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,19 +12,19 @@ from collections.abc import Iterable
 from structgen.errors import UnsupportedGrammarError
 from structgen.grammar.automaton import Automaton, Symbol
 from structgen.grammar.charbytes import byte_mask
-from structgen.grammar.form import Piece, Ref
-from structgen.grammar.lexing import Lexed, Scanned
-from structgen.grammar.scanner import Token, first
+from structgen.grammar.form import Grammar, Piece, Ref
+from structgen.grammar.scanned import Lexed, Scanned, Token
+from structgen.grammar.scanner import first
 
 END = 1 << 256
 ANYTHING = END - 1
 
 
-def check_guards(scanned: Scanned) -> None:
+def check_guards(grammar: Grammar, scanned: Scanned) -> None:
     """Raise `UnsupportedGrammarError` for a terminal behind which a guard may leave nothing."""
     if scanned.flat.start is None:
         return
-    check = _Check(scanned)
+    check = _Check(grammar, scanned)
     for name, automaton in scanned.flat.rules.items():
         for source, edges in enumerate(automaton.edges):
             for symbol, targets in edges.items():
@@ -34,7 +34,8 @@ def check_guards(scanned: Scanned) -> None:
 
 
 class _Check:
-    def __init__(self, scanned: Scanned) -> None:
+    def __init__(self, grammar: Grammar, scanned: Scanned) -> None:
+        self.grammar = grammar
         self.scanned = scanned
         self.rules = scanned.flat.rules
         self.first_bytes: dict[Symbol, int] = {}
@@ -106,7 +107,7 @@ class _Check:
         for after in self.after(name, automaton, target):
             for guard in guards:
                 if not (after | spaces) & ~guard:
-                    place = self.scanned.grammar.terminals[symbol.name].place
+                    place = self.grammar.terminals[symbol.name].place
                     raise UnsupportedGrammarError(
                         f"terminal {symbol.name} can end in rule {name.split('[')[0]} where nothing may follow it: "
                         "the scanner would take all that could as part of a longer terminal",

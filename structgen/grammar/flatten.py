@@ -8,40 +8,16 @@ size budget. Precedence ladders, lists and optional parts vanish, and no rule th
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from heapq import heappop, heappush
 
 from structgen.grammar.automaton import Automaton, Symbol, minimal
 from structgen.grammar.form import Choice, Expression, Grammar, Piece, Ref, Repeat, Sequence, leaves
+from structgen.grammar.scanned import Counted, Flat
 
 INLINE_BUDGET = 400  # edges that inlining one rule may add
 TOTAL_BUDGET = 20_000  # edges of the whole grammar, beyond which nothing that is used twice is inlined
 COPIES = 12  # bodies written out for a bounded repeat; with more it is counted
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """A symbol: at least `min` (not 0) and at most `max` times a rule, none of which is empty."""
-
-    name: str
-    min: int
-    max: int | None
-
-
-@dataclass
-class Flat:
-    """A flattened grammar: automata by rule name, whose symbols are the grammar's leaves (`Ref` is a call).
-
-    No automaton accepts the empty text; `nullable` says whether the grammar does. `start` is None where it accepts
-    nothing else. `unproductive` and `unreachable` name rules that were left out.
-    """
-
-    start: str | None
-    nullable: bool
-    rules: dict[str, Automaton]
-    unproductive: tuple[str, ...] = ()
-    unreachable: tuple[str, ...] = ()
-    stats: dict[str, int] = field(default_factory=dict)
 
 
 def flatten(

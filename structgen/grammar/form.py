@@ -142,7 +142,8 @@ class Grammar:
     """A whole grammar. `rules` and `terminals` by name; `ignored` names the terminals that may stand between others.
 
     `unused` names rules of the text that nothing leads to and that are left out. `digest` identifies the grammar's
-    text, dialect and start: equal digests mean equal grammars.
+    text, dialect and start: equal digests mean equal grammars. `imported` names the files that the text imports,
+    beside lark's own library.
     """
 
     start: str
@@ -151,6 +152,7 @@ class Grammar:
     ignored: tuple[str, ...] = ()
     digest: bytes = b""
     unused: tuple[str, ...] = ()
+    imported: tuple[str, ...] = ()
 
     @property
     def declared(self) -> tuple[str, ...]:

@@ -7,30 +7,21 @@ What does not depend on the column is one rule for all of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from structgen.automata.charset import CharSet
 from structgen.automata.regular import Language, chars, repeat, union
 from structgen.grammar.automaton import Symbol
 from structgen.grammar.charbytes import byte_mask
 from structgen.grammar.columns import Column, deeper, exactly
-from structgen.grammar.flatten import Flat, flatten
+from structgen.grammar.flatten import flatten
 from structgen.grammar.form import Expression, Grammar, Ref, Term
-from structgen.grammar.indentation import BRACKETED, LINE, NEWLINE, Layout, lay_out
+from structgen.grammar.indentation import BRACKETED, LINE, NEWLINE, lay_out
 from structgen.grammar.lower import text_node
+from structgen.grammar.scanned import Deeper, Lines
 from structgen.ir import EMPTY, NEVER, Bytes, Call, Guard, Lazy, Literal, Node, Rule, alt, choice, optional, seq
 
 _ALL_BYTES = (1 << 256) - 1
 _BREAKS = CharSet(((0x0A, 0x0A), (0x0C, 0x0D)))  # a form feed sets the column back, as a line break does
 END_OF_TEXT = Guard(_ALL_BYTES)
-
-
-@dataclass(frozen=True)
-class Lines:
-    """A grammar over lines and its flattened rules."""
-
-    layout: Layout
-    flat: Flat
 
 
 def flat_lines(grammar: Grammar) -> Lines:
@@ -43,34 +34,31 @@ def flat_lines(grammar: Grammar) -> Lines:
     def label(leaf: Expression) -> Symbol:
         return Deeper(leaf.name) if isinstance(leaf, Ref) and leaf.name in layout.blocks else leaf
 
-    return Lines(layout, flatten(layout.grammar, label=label, keep=sorted(layout.shared | layout.blocks)))
+    flat = flatten(layout.grammar, label=label, keep=sorted(layout.shared | layout.blocks))
+    words = {
+        name: tuple((lexeme.language, lexeme.unless) for lexeme in terminal.lexemes)
+        for name, terminal in grammar.terminals.items()
+    }
+    return Lines(grammar.digest, words, grammar.ignored, layout.placed, flat)
 
 
 def lines_to_ir(lines: Lines) -> Node:
     """The IR of a grammar over lines."""
-    return _Lowering(lines.layout, lines.flat).root()
-
-
-@dataclass(frozen=True, slots=True)
-class Deeper:
-    """A rule, called at any deeper column."""
-
-    name: str
+    return _Lowering(lines).root()
 
 
 class _Lowering:
     """Nodes for the states of flattened rules, by column."""
 
-    def __init__(self, layout: Layout, flat: Flat) -> None:
-        self.layout = layout
-        self.flat = flat
-        self.grammar = layout.grammar
+    def __init__(self, lines: Lines) -> None:
+        self.lines = lines
+        self.flat = lines.flat
         self._rules: dict[tuple[str, Column | None], Rule] = {}
         self._states: dict[tuple[str, int, Node, Column | None], Lazy] = {}
         self._symbols: dict[tuple[Symbol, Column | None], tuple[Node, Node]] = {}
         self._lines: dict[Column, Node] = {}
-        newline = union(*(lexeme.language for lexeme in self.grammar.terminals[NEWLINE].lexemes))
-        spaces = [lexeme.language for name in self.grammar.ignored for lexeme in self.grammar.terminals[name].lexemes]
+        newline = union(*(language for language, _ in lines.words[NEWLINE]))
+        spaces = [language for name in lines.ignored for language, _ in lines.words[name]]
         self._between = optional(text_node(repeat(union(*spaces), 1))) if spaces else EMPTY
         self._within = optional(text_node(repeat(union(newline, *spaces), 1)))
         self._newline = _line_end(newline)
@@ -87,7 +75,7 @@ class _Lowering:
             self._rules[key] = Rule(
                 name if column is None else f"{name}@{column.wide}",
                 lambda: self.edges(name, 0, column),
-                key=("indented", self.grammar.digest, name, column),
+                key=("indented", self.lines.digest, name, column),
             )
         return self._rules[key]
 
@@ -132,7 +120,7 @@ class _Lowering:
             assert column is not None
             return Lazy(lambda: deeper(column, lambda below: Call(self.rule(symbol.name, below)))), EMPTY
         if isinstance(symbol, Ref):
-            return Call(self.rule(symbol.name, column if symbol.name in self.layout.placed else None)), EMPTY
+            return Call(self.rule(symbol.name, column if symbol.name in self.lines.placed else None)), EMPTY
         assert isinstance(symbol, Term)
         if symbol.name == LINE:
             assert column is not None
@@ -142,9 +130,7 @@ class _Lowering:
         if symbol.name == NEWLINE:
             return self._newline, EMPTY
         name = symbol.name.removesuffix(BRACKETED)
-        node = alt(
-            *(text_node(lexeme.language, byte_mask(lexeme.unless)) for lexeme in self.grammar.terminals[name].lexemes)
-        )
+        node = alt(*(text_node(language, byte_mask(unless)) for language, unless in self.lines.words[name]))
         return node, self._between if name == symbol.name else self._within
 
 

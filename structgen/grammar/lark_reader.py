@@ -15,7 +15,7 @@ from typing import Any
 
 from lark.exceptions import GrammarError, LarkError, UnexpectedInput
 from lark.lexer import PatternStr, TerminalDef
-from lark.load_grammar import load_grammar
+from lark.load_grammar import PackageResource, load_grammar
 
 from structgen.automata.charset import ANY
 from structgen.automata.regular import Language, chars, intersect, repeat, string, union
@@ -35,7 +35,7 @@ def read_lark(text: str, *, start: str = "start", import_paths: tuple[str, ...] 
     """
     plain, extras = take_out(text)
     try:
-        loaded, _ = load_grammar(plain, "<string>", list(import_paths), False)  # type: ignore[no-untyped-call]
+        loaded, files = load_grammar(plain, "<string>", list(import_paths), False)  # type: ignore[no-untyped-call]
         terminals, rules, ignored = loaded.compile([start], set(extras.parts))
     except UnexpectedInput as error:
         raise GrammarSyntaxError(
@@ -43,6 +43,7 @@ def read_lark(text: str, *, start: str = "start", import_paths: tuple[str, ...] 
         ) from None
     except (LarkError, FileNotFoundError, AssertionError) as error:
         raise _syntax_error(error, text) from None
+    imported = {str(path): digest for path, digest in files.items() if not isinstance(path, PackageResource)}
     bodies: dict[str, list[Expression]] = {}
     priorities: dict[str, int | None] = {}
     used: dict[str, None] = {}
@@ -74,7 +75,10 @@ def read_lark(text: str, *, start: str = "start", import_paths: tuple[str, ...] 
         terminals=known,
         ignored=tuple(dict.fromkeys(ignored)),
         unused=tuple(str(name) for name, params, *_ in loaded.rule_defs if not params and name not in bodies),
-        digest=hashlib.blake2b(repr(("lark", text, start, import_paths)).encode(), digest_size=16).digest(),
+        digest=hashlib.blake2b(
+            repr(("lark", text, start, *sorted(imported.items()))).encode(), digest_size=16
+        ).digest(),
+        imported=tuple(sorted(imported)),
     )
 
 

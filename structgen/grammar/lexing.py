@@ -10,37 +10,19 @@ the construction of Bar-Hillel, Perles and Shamir (1961) for a grammar and a fin
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from structgen.automata.charset import NONE, CharSet
-from structgen.errors import GrammarSyntaxError, UnsupportedGrammarError
+from structgen.errors import UnsupportedGrammarError
 from structgen.grammar.automaton import Automaton, Symbol, minimal
-from structgen.grammar.contexts import START, Contexts, Marked, lalr_contexts, single_context
-from structgen.grammar.flatten import Flat, flatten, joined, reduced
+from structgen.grammar.contexts import Contexts, Marked, lalr_contexts, single_context
+from structgen.grammar.flatten import flatten, joined, reduced
 from structgen.grammar.form import Grammar, Ref
-from structgen.grammar.scanner import Scanner, Token
+from structgen.grammar.scanned import START, Flat, Lexed, Scanned, Token
+from structgen.grammar.scanner import Scanner
 
 LEXERS = ("contextual", "basic", "dynamic")
 _END = "$END"
-
-
-@dataclass(frozen=True, slots=True)
-class Lexed:
-    """A terminal in a rule, read in one context, and the context behind it."""
-
-    name: str
-    before: int
-    after: int
-
-
-@dataclass(frozen=True)
-class Scanned:
-    """A flattened grammar with `Lexed` terminals: `tokens` says what each is, `ignored` what may stand in a context."""
-
-    grammar: Grammar
-    flat: Flat
-    tokens: Mapping[Lexed, tuple[Token, ...]]
-    ignored: Mapping[int, tuple[Token, ...]]
 
 
 def scan(grammar: Grammar, *, lexer: str = "contextual", declared: Mapping[str, CharSet] | None = None) -> Scanned:
@@ -305,7 +287,8 @@ def _tokens(grammar: Grammar, firsts: _Firsts, flat: Flat, contexts: Contexts) -
             tokens[label] = found
     ignored = {context: _ignored(grammar, firsts, contexts, context, symbols) for context, symbols in behind.items()}
     _dropped(flat, tokens)
-    return Scanned(grammar, flat, tokens, ignored)
+    declared = {name: grammar.terminals[name].place for name in grammar.declared}
+    return Scanned(grammar.digest, grammar.start, declared, flat, tokens, ignored)
 
 
 def _ignored(
@@ -340,13 +323,3 @@ def _dropped(flat: Flat, tokens: dict[Lexed, tuple[Token, ...]]) -> None:
     smaller = reduced(flat)
     flat.rules = smaller.rules
     flat.start = smaller.start
-
-
-def no_text(grammar: Grammar) -> GrammarSyntaxError:
-    """The error for a grammar without any text."""
-    return GrammarSyntaxError(
-        f"no text matches rule {grammar.start!r}", advice="every rule needs an alternative that ends"
-    )
-
-
-__all__ = ["LEXERS", "Lexed", "Scanned", "no_text", "scan"]

@@ -15,11 +15,9 @@ from structgen.automata.regular_nodes import Kind
 from structgen.errors import GrammarSyntaxError
 from structgen.grammar.automaton import Automaton, Symbol
 from structgen.grammar.charbytes import byte_mask
-from structgen.grammar.contexts import START
-from structgen.grammar.flatten import Counted
 from structgen.grammar.form import Embedded, Lexeme, Piece, Ref
-from structgen.grammar.lexing import Lexed, Scanned, no_text
-from structgen.grammar.scanner import Token, guard_of, step_both
+from structgen.grammar.scanned import START, Counted, Lexed, Scanned, Token, no_text
+from structgen.grammar.scanner import guard_of, step_both
 from structgen.ir import (
     EMPTY,
     NEVER,
@@ -59,7 +57,6 @@ class Lowering:
         resolve: Resolve | None = None,
         tag: object = None,
     ) -> None:
-        self.grammar = scanned.grammar
         self.scanned = scanned
         self.flat = scanned.flat
         self.declared = declared or {}
@@ -73,7 +70,7 @@ class Lowering:
     def root(self) -> Node:
         """The whole grammar."""
         if self.flat.start is None and not self.flat.nullable:
-            raise no_text(self.grammar)
+            raise no_text(self.scanned.name)
         text: Node = NEVER if self.flat.start is None else Call(self.rule(self.flat.start))
         if self.flat.nullable:
             text = alt(text, EMPTY)
@@ -84,7 +81,7 @@ class Lowering:
         """A rule of the grammar."""
         found = self._rules.get(name)
         if found is None:
-            key = ("grammar", self.grammar.digest, self.tag, name)
+            key = ("grammar", self.scanned.digest, self.tag, name)
             found = self._rules[name] = Rule(name, lambda: self.state(name, 0), key=key)
         return found
 
@@ -157,20 +154,20 @@ class Lowering:
                         )
                     if symbol not in out:
                         out[symbol] = self.resolve(symbol)
-                elif isinstance(symbol, Lexed) and self.grammar.terminals[symbol.name].declared:
+                elif isinstance(symbol, Lexed) and symbol.name in self.scanned.declared:
                     self.terminal(symbol)
         return out
 
     def terminal(self, symbol: Lexed) -> Iterable[Node]:
         """A terminal."""
-        terminal = self.grammar.terminals[symbol.name]
-        if not terminal.declared:
+        place = self.scanned.declared.get(symbol.name)
+        if place is None:
             return [token_node(token) for token in self.scanned.tokens[symbol]]
         if symbol.name not in self.declared:
             raise GrammarSyntaxError(
                 f"terminal {symbol.name} is declared and not defined",
-                line=terminal.place.line,
-                column=terminal.place.column,
+                line=place.line,
+                column=place.column,
                 advice="define it",
             )
         return (self.declared[symbol.name],)

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from structgen.automata.charset import ANY, NONE, CharSet
 from structgen.automata.regular import (
@@ -35,32 +34,10 @@ from structgen.automata.regular import (
 )
 from structgen.errors import UnsupportedGrammarError
 from structgen.grammar.form import Grammar, Lexeme, Terminal
+from structgen.grammar.scanned import Token
 
 MAX_STATES = 5_000  # of the automaton of one terminal
 _SAMPLES = 300
-
-
-@dataclass(frozen=True)
-class Token:
-    """A terminal as the scanner gives it: its texts, and what must not follow each.
-
-    `guards` holds one set of characters if it is the same for all texts; otherwise `longer` is the language that tells:
-    a text w must not be followed by the first characters of what is left of `longer` after w (those in `follow`).
-    """
-
-    language: Language
-    guards: tuple[CharSet, ...]
-    longer: Language = NOTHING
-    unless: CharSet = NONE
-    follow: CharSet = ANY
-    inner: bool = False
-
-    @property
-    def key(self) -> tuple[object, ...]:
-        """What it is, across processes."""
-        if len(self.guards) == 1:
-            return "token", self.language.key, self.guards[0].ranges
-        return "token", self.language.key, self.longer.key, self.unless.ranges, self.follow.ranges
 
 
 class Scanner:

@@ -12,8 +12,8 @@ from structgen.errors import GrammarSyntaxError
 from structgen.grammar.dialects import grammar_to_ir, read_grammar
 from structgen.grammar.flatten import flatten
 from structgen.grammar.form import Choice, Grammar, Piece, Ref, Repeat, Rule, Sequence
-from structgen.grammar.lexing import Scanned
 from structgen.grammar.lower import Lowering
+from structgen.grammar.scanned import Scanned
 from structgen.reference import Recognizer
 
 NAMES = ("s", "t", "u")
@@ -44,7 +44,7 @@ def test_flattening_keeps_the_language(grammar: Grammar) -> None:
         if flat.start is None and not flat.nullable:
             assert not expected
             continue
-        recognizer = Recognizer(Lowering(Scanned(grammar, flat, {}, {})).root())
+        recognizer = Recognizer(Lowering(Scanned(grammar.digest, grammar.start, {}, flat, {}, {})).root())
         assert {text for text in TEXTS if recognizer.accepts(text.encode())} == expected
 
 
@@ -54,7 +54,7 @@ def test_what_may_follow_can_be_completed(grammar: Grammar) -> None:
     flat = flatten(grammar)
     if flat.start is None:
         return
-    recognizer = Recognizer(Lowering(Scanned(grammar, flat, {}, {})).root())
+    recognizer = Recognizer(Lowering(Scanned(grammar.digest, grammar.start, {}, flat, {}, {})).root())
     expected = texts_by_derivation(grammar, 5)
     for text in TEXTS:
         if len(text) <= 3 and any(other.startswith(text) for other in expected):

@@ -1,0 +1,236 @@
+"""Grammars that were read before: the flattened form in JSON, and the folder where forms are kept.
+
+A form holds what `scanned` describes and nothing else: no code, no pickle, no vocabulary. Its key is a digest of the
+grammar's text and options and of everything that decides what becomes of them: the source files of the packages that
+read grammars, and the versions of lark, regex and Python. A form of other code is therefore never found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from contextlib import suppress
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from structgen.automata.charset import CharSet
+from structgen.automata.regular import Language
+from structgen.cache import Cache
+from structgen.grammar.automaton import Automaton, Symbol
+from structgen.grammar.form import Embedded, Piece, Place, Ref, Term
+from structgen.grammar.saved_terms import NotKept, Row, TermWriter, read_charsets, read_terms
+from structgen.grammar.scanned import Counted, Deeper, Flat, Lexed, Lines, Scanned, Token
+
+FORMS = Cache("grammars", max_bytes=64 << 20)
+"""The forms of the grammars that were read, some 15 to 250 KB each."""
+
+DECIDING = ("grammar/*.py", "automata/*.py", "ir/*.py", "errors.py")
+"""The source files, under the package, that decide what form a grammar has."""
+
+_LIBRARIES = ("lark", "regex")
+
+
+@cache
+def _code() -> bytes | None:
+    return code_digest(Path(__file__).resolve().parents[1])
+
+
+def code_digest(package: Path) -> bytes | None:
+    """A digest of what decides the form of a grammar, besides its text; None where the sources cannot be seen."""
+    files = sorted(file for pattern in DECIDING for file in package.glob(pattern))
+    if package / "grammar" / Path(__file__).name not in files:
+        return None
+    digest = hashlib.blake2b(repr(sys.version_info[:3]).encode())
+    try:
+        for file in files:
+            data = file.read_bytes()
+            digest.update(f"{file.relative_to(package)} {len(data)}\n".encode() + data)
+        for library in _LIBRARIES:
+            digest.update(f"{library} {version(library)}\n".encode())
+    except (OSError, PackageNotFoundError):
+        return None
+    return digest.digest()
+
+
+def key_of(*what: object) -> str | None:
+    """The key of the form of a grammar with these text and options; None if forms cannot be kept."""
+    code = _code()
+    if code is None:
+        return None
+    return hashlib.blake2b(repr(what).encode("utf-8", "surrogatepass"), digest_size=24, key=code).hexdigest()
+
+
+def keep(key: str, grammar: Scanned | Lines) -> None:
+    """Keep a grammar's form for the next process."""
+    with suppress(NotKept):
+        FORMS.write(key, dump(grammar))
+
+
+def find(key: str) -> Scanned | Lines | None:
+    """The grammar with this key, if its form has been kept and is sound."""
+    data = FORMS.read(key)
+    if data is None:
+        return None
+    try:
+        return load(data)
+    except (ValueError, TypeError, LookupError, AttributeError):  # written by something else, under our name
+        return None
+
+
+def dump(grammar: Scanned | Lines) -> bytes:
+    """A grammar's form. Raises `NotKept` where something in it can only be made by code."""
+    return _Dump().grammar(grammar)
+
+
+def load(data: bytes) -> Scanned | Lines:
+    """The grammar of a form. Raises one of the errors that wrong data raise."""
+    return _Load(json.loads(data)).grammar()
+
+
+class _Dump:
+    def __init__(self) -> None:
+        self.terms = TermWriter()
+        self.symbols: list[Row] = []
+        self._symbols: dict[Symbol, int] = {}
+        self.tokens: list[Row] = []
+        self._tokens: dict[Token, int] = {}
+
+    def grammar(self, grammar: Scanned | Lines) -> bytes:
+        flat = grammar.flat
+        rules = [[name, *self.automaton(automaton)] for name, automaton in flat.rules.items()]
+        out: dict[str, Any] = {
+            "digest": grammar.digest.hex(),
+            "flat": [flat.start, flat.nullable, flat.unproductive, flat.unreachable, flat.stats],
+            "rules": rules,
+        }
+        if isinstance(grammar, Scanned):
+            out["name"] = grammar.name
+            out["declared"] = [[name, place.line, place.column] for name, place in grammar.declared.items()]
+            out["lexed"] = [[self.symbol(label), self.all(tokens)] for label, tokens in grammar.tokens.items()]
+            out["ignored"] = [[context, self.all(tokens)] for context, tokens in grammar.ignored.items()]
+            out["tokens"] = self.tokens
+        else:
+            out["words"] = [
+                [name, [[self.terms.term(language), self.terms.charset(unless)] for language, unless in texts]]
+                for name, texts in grammar.words.items()
+            ]
+            out["ignored"] = grammar.ignored
+            out["placed"] = sorted(grammar.placed)
+        out["symbols"] = self.symbols
+        terms = self.terms
+        out |= {"charsets": terms.charsets, "terms": terms.terms, "tries": terms.words, "bodies": terms.bodies}
+        return json.dumps(out, separators=(",", ":")).encode()
+
+    def automaton(self, automaton: Automaton) -> tuple[Row, list[Row]]:
+        """(final states, for each state symbols and targets in turn)."""
+        return list(automaton.final), [
+            [
+                number
+                for symbol, targets in edges.items()
+                for target in targets
+                for number in (self.symbol(symbol), target)
+            ]
+            for edges in automaton.edges
+        ]
+
+    def symbol(self, symbol: Symbol | None) -> int:
+        found = self._symbols.get(symbol)
+        if found is None:
+            found = self._symbols[symbol] = len(self.symbols)
+            self.symbols.append(self._symbol(symbol))
+        return found
+
+    def _symbol(self, symbol: Symbol | None) -> Row:
+        if isinstance(symbol, Piece):
+            return ["piece", self.terms.term(symbol.language)]
+        if isinstance(symbol, Embedded):
+            return ["embedded", symbol.kind, symbol.text, symbol.place.line, symbol.place.column]
+        for kind, (made, names) in _SYMBOLS.items():
+            if isinstance(symbol, made):
+                return [kind, *(getattr(symbol, name) for name in names)]
+        raise TypeError(f"not a symbol of a flattened grammar: {symbol!r}")
+
+    def all(self, tokens: tuple[Token, ...]) -> Row:
+        return [self.token(token) for token in tokens]
+
+    def token(self, token: Token) -> int:
+        found = self._tokens.get(token)
+        if found is None:
+            term, charset = self.terms.term, self.terms.charset
+            row = [
+                term(token.language), [charset(guard) for guard in token.guards], term(token.longer),
+                charset(token.unless), charset(token.follow), token.inner,
+            ]  # fmt: skip
+            found = self._tokens[token] = len(self.tokens)
+            self.tokens.append(row)
+        return found
+
+
+class _Load:
+    def __init__(self, data: dict[str, Any]) -> None:
+        self.data = data
+        self.charsets: list[CharSet] = read_charsets(data["charsets"])
+        self.terms: list[Language] = read_terms(data["terms"], data["tries"], data["bodies"], self.charsets)
+        self.symbols = [self.symbol(*row) for row in data["symbols"]]
+
+    def grammar(self) -> Scanned | Lines:
+        data = self.data
+        start, nullable, unproductive, unreachable, stats = data["flat"]
+        rules = {name: self.automaton(final, edges) for name, final, edges in data["rules"]}
+        flat = Flat(start, nullable, rules, tuple(unproductive), tuple(unreachable), stats)
+        digest = bytes.fromhex(data["digest"])
+        if "words" in data:
+            words = {
+                name: tuple((self.terms[language], self.charsets[unless]) for language, unless in texts)
+                for name, texts in data["words"]
+            }
+            return Lines(digest, words, tuple(data["ignored"]), frozenset(data["placed"]), flat)
+        declared = {name: Place(line, column) for name, line, column in data["declared"]}
+        known = [self.token(*row) for row in data["tokens"]]
+        tokens = {self.lexed(label): tuple(known[one] for one in found) for label, found in data["lexed"]}
+        ignored = {context: tuple(known[one] for one in found) for context, found in data["ignored"]}
+        return Scanned(digest, data["name"], declared, flat, tokens, ignored)
+
+    def automaton(self, final: Row, rows: list[Row]) -> Automaton:
+        symbols = self.symbols
+        edges: list[dict[Symbol | None, dict[int, None]]] = []
+        for row in rows:
+            state: dict[Symbol | None, dict[int, None]] = {}
+            for symbol, target in zip(row[::2], row[1::2], strict=True):
+                state.setdefault(symbols[symbol], {})[target] = None
+            edges.append(state)
+        return Automaton(edges, dict.fromkeys(final))
+
+    def lexed(self, label: int) -> Lexed:
+        symbol = self.symbols[label]
+        if not isinstance(symbol, Lexed):
+            raise ValueError(f"not a terminal: {symbol!r}")
+        return symbol
+
+    def symbol(self, kind: str, *row: Any) -> Symbol:
+        if kind == "piece":
+            return Piece(self.terms[row[0]])
+        if kind == "embedded":
+            return Embedded(row[0], row[1], Place(row[2], row[3]))
+        made: Symbol = _SYMBOLS[kind][0](*row)
+        return made
+
+    def token(self, language: int, guards: Row, longer: int, unless: int, follow: int, inner: bool) -> Token:
+        sets = self.charsets
+        return Token(
+            self.terms[language], tuple(sets[guard] for guard in guards), self.terms[longer], sets[unless],
+            sets[follow], inner,
+        )  # fmt: skip
+
+
+_SYMBOLS: dict[str, tuple[type, tuple[str, ...]]] = {
+    "lexed": (Lexed, ("name", "before", "after")),
+    "rule": (Ref, ("name",)),
+    "counted": (Counted, ("name", "min", "max")),
+    "deeper": (Deeper, ("name",)),
+    "terminal": (Term, ("name",)),
+}
+"""Symbols that are plain data: the class of each, and its fields in order."""
