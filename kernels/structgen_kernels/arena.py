@@ -69,7 +69,9 @@ MEMBER_TABLE = 47  # hash table of MEMBERS
 PICKS = 48  # branches of PICK instructions: byte, next pc, and the keys below it [low, high), sorted by byte
 LEAVES = 49  # scratch: what an item is before any byte: PC of an instruction that waits for one or calls a rule, ARG
 CLASS_TABLE = 50  # hash table of CLASSES
-NUM_TABLES = 51
+CALLED = 51  # scratch beside EXITS: trie nodes at which an item is about to call a rule: NODE, PC of the CALL, ARG
+ENTRY_CALLS = 52  # what is left of entries' tokens where they call a rule: TRIE, PC of the CALL, ARG, next row or 0
+NUM_TABLES = 53
 QUOTING = 256  # byte class {", \\}: outside of these a code point of a JSON string is spelled as itself
 
 # ---- header -------------------------------------------------------------------------------------------------------
@@ -97,6 +99,7 @@ LONGEST_TOKEN = 209  # bytes
 REFINED = 210  # four slots, a 256-bit set: the bytes that do what the byte being stepped does
 REMOVED_ENTRY = 214  # the entry whose walk beside its base stands at the next slots (-1: none)
 REMOVED_FIRST, REMOVED_NODE, REMOVED_QUOTED, REMOVED_EXITS = 215, 216, 217, 218
+WALK_CALLS = 219  # rows of CALLED
 HEADER_SIZE = 256
 
 # ---- statuses (negative, so that they never look like a state) ---------------------------------------------------
@@ -171,7 +174,8 @@ E_EXIT = 6  # the trie of remainders, or -1
 E_KIND = 7
 E_BASE = 8  # the entry this one was derived from, or -1
 E_GUARDED = 9  # first row of its GUARDED_EXITS, or 0
-ENTRY_WIDTH = 10
+E_CALLS = 10  # first row of its ENTRY_CALLS, or 0
+ENTRY_WIDTH = 11
 NARROW, WIDE_KIND, UNBUILT, SAME = 0, 1, 2, 3  # SAME: equal to its base
 
 
@@ -235,6 +239,8 @@ TABLES: dict[int, Table] = {
     PICKS: Table("object keys", np.int32, 4),
     LEAVES: Table("leaves", np.int32, 2),
     CLASS_TABLE: Table("class table", np.int32, 0),
+    CALLED: Table("calling nodes", np.int32, 3),
+    ENTRY_CALLS: Table("calls of entries", np.int32, 4),
 }
 
 

@@ -15,6 +15,7 @@ from structgen_kernels.arena import (
     CAPACITY,
     COUNT,
     E_BASE,
+    E_CALLS,
     E_EXIT,
     E_GUARDED,
     E_KIND,
@@ -24,6 +25,7 @@ from structgen_kernels.arena import (
     END,
     ENDS,
     ENTRIES,
+    ENTRY_CALLS,
     ENTRY_WIDTH,
     EXTRA,
     FAIL,
@@ -69,6 +71,7 @@ from structgen_kernels.arena import (
     i32,
     i32x2,
     i32x3,
+    i32x4,
     i32xn,
 )
 from structgen_kernels.machine import goto, intern
@@ -202,7 +205,7 @@ def _resolve(h, s):
     """
     states, items, net = i32xn(h, STATES, STATE_WIDTH), i32x3(h, ITEMS), i32xn(h, NET, 5)
     rules, kernel, guarded, leaves = i32x3(h, RULES), i32x3(h, KERNEL), i32x2(h, GUARDED), i32x2(h, LEAVES)
-    entries, pending = i32xn(h, ENTRIES, ENTRY_WIDTH), i32x3(h, PENDING)
+    entries, pending, links = i32xn(h, ENTRIES, ENTRY_WIDTH), i32x3(h, PENDING), i32x4(h, ENTRY_CALLS)
     first = h[COUNT + PARTS]
     num_parts = 0
     num_pending = _ask(h, s, VOCABULARY, 0, 0)
@@ -252,6 +255,18 @@ def _resolve(h, s):
                     num_pending = _ask_behind(h, e, after, num_pending)
                     if num_pending < 0:
                         return num_pending
+                link = np.int64(entries[e, E_CALLS])
+                while link:
+                    kernel[0, 0] = links[link, 1]
+                    kernel[0, 1] = t if called else origin
+                    kernel[0, 2] = links[link, 2]
+                    u = intern(h, 1)
+                    if u < 0:
+                        return u
+                    num_pending = _ask(h, u, np.int64(links[link, 0]), 0, num_pending)
+                    if num_pending < 0:
+                        return num_pending
+                    link = np.int64(links[link, 3])
     states[s, S_PARTS] = first
     states[s, S_NUM_PARTS] = num_parts
     h[COUNT + PARTS] = first + num_parts

@@ -3,10 +3,12 @@
 Items of a set evolve independently, so the mask of a state is the union over its items (the union law). An *entry*
 R(trie, pc, arg) walks a trie from the single item (pc, unknown caller, arg) and holds the tokens that stay alive
 without leaving the item's rule, and `exit`: the trie of remainders, that is, what is left of the tokens after the rule
-has completed into the unknown caller. Then
+has completed into the unknown caller. Where a token comes to a place that does nothing but call a rule, what is left
+of it is the business of that rule's own entries (`calls`), so that all who call it share them. Then
 
     mask(state, trie) = union over items (pc, origin, arg): R(trie, pc, arg).inside
                         + mask(goto(origin, rule of pc), R(trie, pc, arg).exit)
+                        + mask({(pc', origin, arg')}, what is left there) over its calls (pc', arg')
 
 starting with the vocabulary's trie. Entries do not depend on nesting and are shared by all grammars of an arena.
 Kernels of this file resume: when the network must grow first they return a status, and are called again.
@@ -17,11 +19,13 @@ from __future__ import annotations
 import numpy as np
 
 from structgen_kernels.arena import (
+    CALLED,
     CAPACITY,
     CLOCK,
     COUNT,
     E_ARG,
     E_BASE,
+    E_CALLS,
     E_EXIT,
     E_GUARDED,
     E_KIND,
@@ -31,6 +35,7 @@ from structgen_kernels.arena import (
     E_TOKENS,
     E_TRIE,
     ENTRIES,
+    ENTRY_CALLS,
     ENTRY_TABLE,
     ENTRY_WIDTH,
     EVICTED,
@@ -64,6 +69,7 @@ from structgen_kernels.arena import (
     TRIES,
     UNBUILT,
     VOCABULARY,
+    WALK_CALLS,
     WALK_ENTRY,
     WALK_EXITS,
     WALK_NODE,
@@ -75,13 +81,14 @@ from structgen_kernels.arena import (
     helper,
     i32,
     i32x2,
+    i32x3,
     i32x4,
     i32xn,
 )
 from structgen_kernels.tries import remainder_trie
 from structgen_kernels.walks import removed, start_of_entry, walk
 
-DONE = -2  # in EXIT_GUARDS: an exit that is in a trie
+DONE = -2  # in EXIT_GUARDS, or for the pc in CALLED: what is in a trie already
 
 
 @helper("int64(int64[::1], int64, int64)")
@@ -147,22 +154,57 @@ def _keep_exits(h, e):
 
 
 @helper("int64(int64[::1], int64)")
+def _keep_calls(h, e):
+    """Make the tries of what is left at CALLED[:WALK_CALLS] for entry e, one a call and counter. 0 or a status."""
+    entries, links = i32xn(h, ENTRIES, ENTRY_WIDTH), i32x4(h, ENTRY_CALLS)
+    exits, called = i32(h, EXITS), i32x3(h, CALLED)
+    n, trie = h[WALK_CALLS], np.int64(entries[e, E_TRIE])
+    if entries[e, E_CALLS]:
+        return 0  # known from before its row was given up
+    first = 0
+    while first < n:
+        pc, arg = called[first, 1], called[first, 2]
+        count = 0
+        for i in range(first, n):
+            if called[i, 1] == pc and called[i, 2] == arg:
+                if count >= h[CAPACITY + EXITS] - h[EXIT_LISTS]:
+                    return full(h, EXITS)
+                exits[count] = called[i, 0]
+                called[i, 1] = DONE
+                count += 1
+        t = remainder_trie(h, trie, 0, count, -1)
+        if t < 0:
+            entries[e, E_CALLS] = 0
+            return t
+        row = h[COUNT + ENTRY_CALLS]
+        if row >= h[CAPACITY + ENTRY_CALLS]:
+            return full(h, ENTRY_CALLS)
+        links[row, 0] = t
+        links[row, 1] = pc
+        links[row, 2] = arg
+        links[row, 3] = entries[e, E_CALLS]
+        entries[e, E_CALLS] = row
+        h[COUNT + ENTRY_CALLS] = row + 1
+        while first < n and called[first, 1] == DONE:
+            first += 1
+    return 0
+
+
+@helper("int64(int64[::1], int64)")
 def _build(h, e):
     """Walk entry e (new, or its row was given up). Returns 0 or a status; call again to go on."""
     entries, tries = i32xn(h, ENTRIES, ENTRY_WIDTH), i32xn(h, TRIES, TRIE_WIDTH)
     ranges, tokens = i32x2(h, RANGES), i32(h, NODE_TOKENS)
     trie = entries[e, E_TRIE]
-    start = start_of_entry(h, entries[e, E_PC], entries[e, E_ARG])
-    if start < 0:
-        return start
     h[REMOVED_ENTRY] = -1  # a walk beside a base that is not done loses its scratch tables
     if h[WALK_ENTRY] != e:
         h[WALK_ENTRY] = e
         h[WALK_NODE] = tries[trie, T_FIRST]
         h[WALK_EXITS] = 0
+        h[WALK_CALLS] = 0
         h[WALK_RANGES] = 0
         h[FIRST_BYTE] = -1
-    status = walk(h, trie, start)
+    status = walk(h, trie, np.int64(entries[e, E_PC]), np.int64(entries[e, E_ARG]))
     if status < 0:
         return status
     num_ranges = h[WALK_RANGES]
@@ -171,6 +213,9 @@ def _build(h, e):
         total += ranges[k, 1] - ranges[k, 0]
     h[WALK_ENTRY] = -1
     status = _keep_exits(h, e)
+    if status < 0:
+        return status
+    status = _keep_calls(h, e)
     if status < 0:
         return status
     if total >= h[WIDE]:
@@ -282,6 +327,7 @@ def find_entry(h, trie, pc, arg):
     entries[e, E_EXIT] = -1
     entries[e, E_BASE] = -1
     entries[e, E_GUARDED] = 0
+    entries[e, E_CALLS] = 0
     entries[e, E_KIND] = UNBUILT
     h[COUNT + ENTRIES] = e + 1
     table[p] = e
@@ -308,6 +354,6 @@ def ensure(h, e):
             status = _build(h, base)
             if status < 0:
                 return status
-        if entries[base, E_KIND] == WIDE_KIND and entries[base, E_GUARDED] == 0:
+        if entries[base, E_KIND] == WIDE_KIND and entries[base, E_GUARDED] == 0 and entries[base, E_CALLS] == 0:
             return _derive(h, e, note, base)
     return _build(h, e)

@@ -12,23 +12,34 @@ from structgen_kernels.arena import (
     ALLOWED,
     BELOW,
     BUDGET,
+    BYTE,
     CALL,
+    CALLED,
     CAPACITY,
     CLASSES,
+    END,
+    ENDS,
     EXIT_GUARDS,
     EXIT_LISTS,
     EXITED,
     EXITED_GUARDED,
     EXITS,
+    EXTRA,
+    FAIL,
     FIRST_BYTE,
     GUARDED,
     ITEMS,
     JUMP,
     KERNEL,
+    LEFT,
     LOOPS,
+    MARK,
     NET,
     NODES,
+    NOTE,
     PAIRS,
+    PICK,
+    PICKS,
     QUOTING,
     RANGES,
     REMOVED_ENTRY,
@@ -44,24 +55,30 @@ from structgen_kernels.arena import (
     S_ITEMS,
     S_KERNEL,
     S_NUM_GUARDED,
+    SET,
     STACK,
     STATE_WIDTH,
     STATES,
     STEPS_LEFT,
+    SWITCH,
+    SWITCHED,
     T_DEPTH,
     T_END,
     T_FIRST,
     T_GUARD,
+    TAKE,
     TOP,
     TRANS,
     TRIE_WIDTH,
     TRIES,
     VISITED,
     VOCABULARY,
+    WALK_CALLS,
     WALK_ENTRY,
     WALK_EXITS,
     WALK_NODE,
     WALK_RANGES,
+    ZERO,
     full,
     helper,
     i32,
@@ -72,6 +89,11 @@ from structgen_kernels.arena import (
     u64x4,
 )  # fmt: skip
 from structgen_kernels.machine import intern, step
+from structgen_kernels.members import may_add, may_end, may_go_on, may_pick, with_member
+
+ALONE = -1  # on STACK: no state, but a single item in PAIRS
+FAIL_PC = 0  # the pc of FAIL
+MOST_JUMPS = 64  # instructions without a byte that an item is followed over; more of them make a state
 
 
 @helper("int64(int64[::1], int64, int64)")
@@ -121,22 +143,108 @@ def _leave(h, node, s, n):
     return n
 
 
-@helper("int64(int64[::1], int64, int64)")
-def walk(h, trie, start):
-    """Walk a trie from a state: runs of alive tokens go to RANGES, nodes where the caller's rule completes to EXITS.
+@helper("UniTuple(int64, 2)(int64[::1], int64, int64)")
+def _settled(h, pc, arg):
+    """Where the single item (pc, arg) stands once all is done that takes no byte and leaves no choice: (pc, arg).
 
-    Resumes at WALK_NODE, WALK_EXITS, WALK_RANGES, FIRST_BYTE. Returns 0 or a status.
+    FAIL_PC where it cannot go on; a status for pc where a table is full.
+    """
+    net = i32xn(h, NET, 5)
+    for _ in range(MOST_JUMPS):
+        op, a, b = net[pc, 0], np.int64(net[pc, 1]), np.int64(net[pc, 2])
+        if op in (JUMP, NOTE):
+            pc = a
+        elif op == SET:
+            pc, arg = a, b
+        elif op == TAKE:
+            if not b <= arg - 1 <= net[pc, 3]:
+                return np.int64(FAIL_PC), arg
+            pc, arg = a, arg - 1
+        elif op == ZERO:
+            if arg != 0:
+                return np.int64(FAIL_PC), arg
+            pc = a
+        elif op == MARK:
+            m = with_member(h, -arg, b)
+            if m < 0:
+                return m, arg
+            pc, arg = a, -m
+        elif op in (ENDS, LEFT, EXTRA):
+            if not (may_end(h, -arg) if op == ENDS else may_go_on(h, -arg) if op == LEFT else may_add(h, -arg)):
+                return np.int64(FAIL_PC), arg
+            pc = a
+        else:
+            break
+    return pc, arg
+
+
+@helper("int64(int64[::1], int64, int64, int64)")
+def _target(h, pc, arg, byte):
+    """The pc behind a byte of an item that waits for one; -1 if it does not take this byte."""
+    net, classes = i32xn(h, NET, 5), u64x4(h, CLASSES)
+    op, a, low = net[pc, 0], net[pc, 1], np.int64(net[pc, 2])
+    if (classes[a, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1) == np.uint64(0):
+        return -1
+    if op == BYTE:
+        return low
+    high = low + net[pc, 3] - 1
+    if op == SWITCHED:
+        switch = i32x2(h, SWITCH)
+        while low < high:
+            mid = (low + high) >> 1
+            if switch[mid, 0] < byte:
+                low = mid + 1
+            else:
+                high = mid
+        return np.int64(switch[low, 1])
+    picks = i32x4(h, PICKS)
+    while low < high:
+        mid = (low + high) >> 1
+        if picks[mid, 0] < byte:
+            low = mid + 1
+        else:
+            high = mid
+    if not may_pick(h, -arg, np.int64(picks[low, 2]), np.int64(picks[low, 3])):
+        return -1
+    return np.int64(picks[low, 1])
+
+
+@helper("int64(int64[::1], int64, int64, int64)")
+def walk(h, trie, pc, arg):
+    """Walk a trie from the item (pc, unknown caller, arg): runs of alive tokens go to RANGES, nodes where the caller's
+    rule completes to EXITS, nodes where the item does nothing but call a rule to CALLED.
+
+    As long as there is but one item, and it waits for a byte, there is no state: literals, keys and lists of values are
+    walked without any. On STACK such an item is ALONE, and (pc, arg) in PAIRS.
+
+    Resumes at WALK_NODE, WALK_EXITS, WALK_CALLS, WALK_RANGES, FIRST_BYTE. Returns 0 or a status.
     """
     tries, nodes, below = i32xn(h, TRIES, TRIE_WIDTH), i32x4(h, NODES), u64x4(h, BELOW)
-    states, trans = i32xn(h, STATES, STATE_WIDTH), i32xn(h, TRANS, 256)
-    allowed, loops = u64x4(h, ALLOWED), u64x4(h, LOOPS)
+    states, trans, net = i32xn(h, STATES, STATE_WIDTH), i32xn(h, TRANS, 256), i32xn(h, NET, 5)
+    allowed, loops, alone, called = u64x4(h, ALLOWED), u64x4(h, LOOPS), i32x2(h, PAIRS), i32x3(h, CALLED)
     stack, ranges, roots, classes = i32(h, STACK), i32x2(h, RANGES), i32(h, ROOTS), u64x4(h, CLASSES)
+    kernel, exits, exit_guards = i32x3(h, KERNEL), i32(h, EXITS), i32(h, EXIT_GUARDS)
     base, end = tries[trie, T_DEPTH], np.int64(tries[trie, T_END])
-    i, num_exits, num_ranges = h[WALK_NODE], h[WALK_EXITS], h[WALK_RANGES]
+    i, num_exits, num_ranges, num_called = h[WALK_NODE], h[WALK_EXITS], h[WALK_RANGES], h[WALK_CALLS]
     first_byte = h[FIRST_BYTE]
     guard = np.int64(tries[trie, T_GUARD])
     by_first_byte = tries[trie, T_FIRST] == tries[VOCABULARY, T_FIRST] and end == tries[VOCABULARY, T_END]
-    stack[0] = start
+    caller = ROOT if i32x3(h, RULES)[net[pc, 4], 1] else TOP
+    settled, counter = _settled(h, pc, arg)
+    if settled < 0:
+        return settled
+    if net[settled, 0] in (BYTE, SWITCHED, PICK):
+        stack[0] = ALONE
+        alone[0, 0] = settled
+        alone[0, 1] = counter
+        w0, w1 = classes[net[settled, 1], 0], classes[net[settled, 1], 1]
+        w2, w3 = classes[net[settled, 1], 2], classes[net[settled, 1], 3]
+    else:
+        start = start_of_entry(h, pc, arg)
+        if start < 0:
+            return start
+        stack[0] = start
+        w0, w1, w2, w3 = allowed[start, 0], allowed[start, 1], allowed[start, 2], allowed[start, 3]
     visited = 0
     status = 0
     part_end = end
@@ -146,12 +254,12 @@ def walk(h, trie, start):
         if i >= part_end:
             if not by_first_byte:
                 break
-            # the next first byte that the state allows and the vocabulary has
+            # the next first byte that the item allows and the vocabulary has
             first_byte += 1
-            while first_byte < 256 and (
-                (allowed[start, first_byte >> 6] >> np.uint64(first_byte & 63)) & np.uint64(1) == np.uint64(0)
-                or roots[first_byte] < 0
-            ):
+            while first_byte < 256:
+                w = w0 if first_byte < 64 else w1 if first_byte < 128 else w2 if first_byte < 192 else w3
+                if (w >> np.uint64(first_byte & 63)) & np.uint64(1) and roots[first_byte] >= 0:
+                    break
                 first_byte += 1
             if first_byte >= 256:
                 break
@@ -160,33 +268,85 @@ def walk(h, trie, start):
             continue
         visited += 1
         depth = nodes[i, 2] - base
-        s, byte = stack[depth], nodes[i, 0]
-        if (allowed[s, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1) == np.uint64(0) or (
-            guard >= 0 and depth == 0 and (classes[guard, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1)
-        ):
-            i = np.int64(nodes[i, 1])
-            continue
+        s, byte = stack[depth], np.int64(nodes[i, 0])
         subtree = np.int64(nodes[i, 1])
+        target = np.int64(-1)
+        if s == ALONE:
+            counter = np.int64(alone[depth, 1])
+            target = _target(h, np.int64(alone[depth, 0]), counter, byte)
+            dead = target < 0
+        else:
+            dead = (allowed[s, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1) == np.uint64(0)
+        if dead or (guard >= 0 and depth == 0 and (classes[guard, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1)):
+            i = subtree
+            continue
         last = i + 1
         if subtree > last:  # a leaf needs no state: it is alive because the byte is allowed
-            t = np.int64(trans[s, byte])
-            if t == -1:
-                t = step(h, s, byte)
+            op = np.int32(FAIL)
+            if target >= 0:
+                target, counter = _settled(h, target, counter)
+                if target < 0:
+                    status = target
+                    break
+                op = net[target, 0]
+            if op in (BYTE, SWITCHED, PICK):
+                stack[depth + 1] = ALONE
+                alone[depth + 1, 0] = target
+                alone[depth + 1, 1] = counter
+            elif op == CALL or (op == END and caller == TOP):
+                if op == END:
+                    if num_exits >= h[CAPACITY + EXITS] - h[EXIT_LISTS]:
+                        status = full(h, EXITS)
+                        break
+                    exits[num_exits] = i
+                    exit_guards[num_exits] = -1
+                    num_exits += 1
+                else:
+                    if num_called >= h[CAPACITY + CALLED]:
+                        status = full(h, CALLED)
+                        break
+                    called[num_called, 0] = i
+                    called[num_called, 1] = target
+                    called[num_called, 2] = counter
+                    num_called += 1
+                low, high = nodes[i, 3], nodes[last, 3]
+                if high > low:
+                    if num_ranges and ranges[num_ranges - 1, 1] == low:
+                        ranges[num_ranges - 1, 1] = high
+                    else:
+                        if num_ranges >= h[CAPACITY + RANGES]:
+                            status = full(h, RANGES)
+                            break
+                        ranges[num_ranges, 0] = low
+                        ranges[num_ranges, 1] = high
+                        num_ranges += 1
+                i = subtree  # what is below is told by others
+                continue
+            else:
+                if s == ALONE:
+                    kernel[0, 0] = target
+                    kernel[0, 1] = caller
+                    kernel[0, 2] = counter
+                    t = intern(h, 1)
+                else:
+                    t = np.int64(trans[s, byte])
+                    if t == -1:
+                        t = step(h, np.int64(s), byte)
                 if t < 0:
                     status = t
                     break
-            stack[depth + 1] = t
-            if (
-                below[i, 0] & ~loops[t, 0] == np.uint64(0) and below[i, 1] & ~loops[t, 1] == np.uint64(0)
-                and below[i, 2] & ~loops[t, 2] == np.uint64(0) and below[i, 3] & ~loops[t, 3] == np.uint64(0)
-            ):  # fmt: skip
-                last = subtree  # t loops to itself on every byte below: the whole subtree is alive
-            elif states[t, S_FLAGS] & (EXITED | EXITED_GUARDED):
-                num_exits = _leave(h, i, t, num_exits)
-                if num_exits < 0:
-                    status = num_exits
-                    num_exits = 0
-                    break
+                stack[depth + 1] = t
+                if (
+                    below[i, 0] & ~loops[t, 0] == np.uint64(0) and below[i, 1] & ~loops[t, 1] == np.uint64(0)
+                    and below[i, 2] & ~loops[t, 2] == np.uint64(0) and below[i, 3] & ~loops[t, 3] == np.uint64(0)
+                ):  # fmt: skip
+                    last = subtree  # t loops to itself on every byte below: the whole subtree is alive
+                elif states[t, S_FLAGS] & (EXITED | EXITED_GUARDED):
+                    num_exits = _leave(h, i, t, num_exits)
+                    if num_exits < 0:
+                        status = num_exits
+                        num_exits = 0
+                        break
         low, high = nodes[i, 3], nodes[last, 3]
         if high > low:
             if num_ranges and ranges[num_ranges - 1, 1] == low:
@@ -202,6 +362,7 @@ def walk(h, trie, start):
     h[VISITED] += visited
     h[WALK_NODE] = i
     h[WALK_EXITS] = num_exits
+    h[WALK_CALLS] = num_called
     h[WALK_RANGES] = num_ranges
     h[FIRST_BYTE] = first_byte
     if status == 0 and h[STEPS_LEFT] >= 0:

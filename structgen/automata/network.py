@@ -67,7 +67,7 @@ class Network:
         single_bytes(self._header)
         assert self.byte_class(1 << 0x22 | 1 << 0x5C) == k.QUOTING
         self._header[k.COUNT + k.STATES] = k.FIRST_STATE
-        for table in (k.ENTRIES, k.RULES, k.GUARDED_EXITS, k.MEMBERS):
+        for table in (k.ENTRIES, k.RULES, k.GUARDED_EXITS, k.ENTRY_CALLS, k.MEMBERS):
             self._header[k.COUNT + table] = 1  # 0 means "none" in hash tables
         self.instruction(k.FAIL, rule=0)
         self.flush()

@@ -72,6 +72,8 @@ def _capacities(vocab: Vocabulary, limits: Limits) -> dict[int, int]:
         k.PARTS: 16 * states,
         k.EXITS: len(trie.nodes) + (1 << 20),
         k.EXIT_GUARDS: len(trie.nodes) + (1 << 20),
+        k.CALLED: len(trie.nodes) + 1,
+        k.ENTRY_CALLS: 4 * states,
         k.OBJECTS: states,
         k.OBJECT_KEYS: 4 * states,
         k.MEMBERS: 2 * states,

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 
 from structgen.automata.regular import Language, LanguageTooComplex, union
 from structgen.errors import GrammarTooComplex
-from structgen.ir import Call, Lazy, Node, Rule, Text, alt, literal
+from structgen.ir import Call, Lazy, Node, Rule, Text, alt, literal, seq
 from structgen.schema.arrays import array_node, distinct_items
 from structgen.schema.expand import Expander
 from structgen.schema.forms import ANY, EVERYTHING, NumberForm, Shape, Term, both
@@ -40,6 +41,7 @@ class Lowering:
         self.open_keys = OpenKeys()
         self._nodes: dict[tuple[Term, int], Lazy] = {}
         self._rules: dict[tuple[Term, int], Call] = {}
+        self._member_values: dict[tuple[Term, int], Call] = {}
 
     def value(self, term: Term, depth: int) -> Node:
         """The node of a value that is known to exist. `depth` is that of its own elements."""
@@ -60,6 +62,23 @@ class Lowering:
         if call is None:
             name = self._name(term)
             call = self._rules[key] = Call(Rule(name, lambda: self.shape(self.expander.shape(term), term, depth)))
+        return call
+
+    def member_value(self, term: Term, depth: int) -> Node:
+        """What stands between a key's colon and the end of its value, as a rule: one for all values that are equal,
+        where there are no arrays and objects among them, so that what is known of one serves all."""
+        if term == ANY and not self.layout.step:
+            return _any_member_value(self.options)
+        key = (term, depth)
+        call = self._member_values.get(key)
+        if call is None:
+            shape = self.expander.shape(term)
+            if shape.arrays or shape.objects:
+                call = Call(Rule(self._name(term), lambda: seq(self.layout.colon_gap, self._inline(term, depth))))
+            else:
+                with self.located(term):
+                    call = _scalar_member_value(replace(shape, through_ref=False), self.options)
+            self._member_values[key] = call
         return call
 
     def deeper(self, depth: int) -> int:
@@ -90,15 +109,8 @@ class Lowering:
 
     def shape(self, shape: Shape, term: Term, depth: int) -> Node:
         """The node of a shape; `term` is where it comes from, for messages."""
-        parts: list[Node] = []
-        if shape.null:
-            parts.append(literal("null"))
-        parts.extend(literal("true" if flag else "false") for flag in shape.booleans)
         with self.located(term):
-            if shape.numbers:
-                parts.append(numbers_node(shape.numbers, self.options))
-            if shape.strings:
-                parts.append(strings_node(shape.strings, self.options))
+            parts = list(_scalars(shape, self.options))
             parts.extend(
                 array_node(form, self, term, depth) for form in shape.arrays if self.satisfiability.array(form)
             )
@@ -153,6 +165,30 @@ def numbers_node(forms: tuple[NumberForm, ...], options: SchemaOptions) -> Node:
 
 def _text_rule(name: str, language: Language) -> Node:
     return Call(Rule(name, lambda: Text(language, "utf-8"), key=("json-number", language.key)))
+
+
+def _scalars(shape: Shape, options: SchemaOptions) -> Iterator[Node]:
+    """The nodes of what is neither array nor object."""
+    if shape.null:
+        yield literal("null")
+    for flag in shape.booleans:
+        yield literal("true" if flag else "false")
+    if shape.numbers:
+        yield numbers_node(shape.numbers, options)
+    if shape.strings:
+        yield strings_node(shape.strings, options)
+
+
+@lru_cache(maxsize=4096)
+def _scalar_member_value(shape: Shape, options: SchemaOptions) -> Call:
+    """See `Lowering.member_value`; equal ones are the same rule in all schemas."""
+    node = seq(layout(options).colon_gap, alt(*_scalars(shape, options)))
+    return Call(Rule("value", lambda: node))
+
+
+@lru_cache(maxsize=64)
+def _any_member_value(options: SchemaOptions) -> Call:
+    return Call(Rule("value", lambda: seq(layout(options).colon_gap, any_value(options))))
 
 
 @lru_cache(maxsize=64)

@@ -117,14 +117,14 @@ class MemberListNode(ObjectNode):
         mark, depth = layout.colon_mark, lowering.deeper(self.depth)
 
         def value(term: Term) -> Node:
-            return Lazy(lambda: seq(layout.colon_gap, lowering.called(term, depth)))
+            return Lazy(lambda: lowering.member_value(term, depth))
 
         keys = tuple(
             Member(spelled(name) + mark, value(members.form.named[name]), required)
             for name, required in zip(members.names, members.required, strict=True)
         )
         additional = [
-            seq(self._open_key(part.language), layout.colon, lowering.called(part.term, depth))
+            seq(self._open_key(part.language), literal(layout.colon_mark), lowering.member_value(part.term, depth))
             for part in members.classes
         ]
         start, end = _shared("open", seq(literal("{"), layout.open(self.depth))), _shared("close", self.close)
