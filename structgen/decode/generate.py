@@ -76,7 +76,8 @@ def generate(
     `sampler` draws from P(text | the text is valid), which masking distorts: "cars", "asap", "smc", "mh", "awrs",
     "rejection", "exact", or "gcd" for masking itself (docs/sampling.md says which when). Each prompt then gives one
     value, or a list of `n`, within `budget` forward passes (None: as many as it takes), or `Truncated` is raised;
-    `temperature` 0 stands for 1. A later call about the same prompt goes on from what this one learnt.
+    `temperature` 0 stands for 1. A later call about the same prompt goes on from what this one learnt. `speculate` works
+    here too (but for "exact"): fewer calls into the model, the same law.
 
     `stream=True` gives an iterator of growing values, the last one being the finished value: an unfinished one is plain
     JSON data (None while there is nothing), also for types. For a batch it yields lists. `return_result=True` gives
@@ -99,8 +100,8 @@ def generate(
         raise ValueError(f"max_new_tokens must be at least 1, not {max_new_tokens}")
     if sampler is None and (n is not None or budget is not None):
         raise ValueError("n= and budget= go with sampler=")
-    if sampler is not None and (stream or speculate):
-        raise ValueError("sampler= draws whole texts: leave out stream= and speculate=")
+    if sampler is not None and stream:
+        raise ValueError("sampler= draws whole texts: leave out stream=")
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
     is_batch = not isinstance(prompt, str)
     prompts = list(prompt) if is_batch else [str(prompt)]
@@ -125,7 +126,7 @@ def generate(
     if sampler is not None:
         from structgen.decode.aligned.generate import sample_rows
 
-        drawn: dict[str, Any] = {"sampler": sampler, "n": n, "budget": budget}
+        drawn: dict[str, Any] = {"sampler": sampler, "n": n, "budget": budget, "speculate": speculate}
         return sample_rows(loaded, rows, sampling, **drawn, is_batch=is_batch, return_result=return_result)
     steps = _steps(loaded, rows, sampling, speculate)
     if stream:

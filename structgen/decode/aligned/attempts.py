@@ -65,7 +65,7 @@ def run(space: Space, source: Source, attempts: Sequence[Attempt], *, use_theta:
                 each.outcome = "failed"
                 continue
             rows = futures.edges(node)
-            edge = source.pick(scratch[: rows.stop - rows.start])
+            edge = space.draw(node, source)
             e = rows.start + edge
             logp = float(futures.logp[e])
             each.carried = float(futures.theta[e]) if use_theta else 0.0
@@ -80,3 +80,4 @@ def run(space: Space, source: Source, attempts: Sequence[Attempt], *, use_theta:
             else:
                 each.place = (node, edge)
         going = [each for each in going if each.outcome == "going"]
+    space.settle()

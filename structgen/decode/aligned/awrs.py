@@ -12,7 +12,7 @@ import numpy as np
 from structgen.decode.aligned import particles as populations
 from structgen.decode.aligned.futures import Floats
 from structgen.decode.aligned.language import GrammarPredicate, Predicate
-from structgen.decode.aligned.model import LanguageModel, Shape
+from structgen.decode.aligned.model import LanguageModel, Rows, Shape
 from structgen.decode.aligned.particles import Particle, samples_of
 from structgen.decode.aligned.result import LogZ, Sample, Samples
 from structgen.decode.aligned.smc import check_options
@@ -20,6 +20,8 @@ from structgen.decode.aligned.source import Random, Source
 
 if TYPE_CHECKING:
     from structgen.compiler import CompiledGrammar
+    from structgen.decode.aligned.ahead import Ahead
+    from structgen.decode.speculation.entry import Speculate
 
 KEPT_ROW_BYTES = 64 << 20
 
@@ -47,7 +49,7 @@ class AWRS:
         eos_token_ids: which tokens end a text; None: the grammar's.
         correct: see above; else particles are resampled by `ess_threshold` (see `SMC`).
         particles: texts under way at once; None: as many as are asked for.
-        temperature, top_k, top_p, seed, source: see `Sampler`.
+        temperature, top_k, top_p, seed, source, speculate: see `Sampler`.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class AWRS:
         top_p: float | None = None,
         seed: int | None = None,
         source: Source | None = None,
+        speculate: Speculate = None,
     ) -> None:
         check_options(particles, ess_threshold)
         self.model = model
@@ -84,12 +87,26 @@ class AWRS:
         self.source: Source = source if source is not None else Random(seed)
         self.forward_passes = self.forward_calls = self.checks = 0
         self._rows: OrderedDict[tuple[int, ...], Floats] = OrderedDict()
+        self._ahead: Ahead | None = None
+        if speculate is not None:
+            from structgen.decode.aligned.ahead import Ahead
+
+            self._ahead = Ahead(
+                model,
+                None if isinstance(constraint, Predicate) else constraint,
+                max_tokens=max_tokens,
+                ends=self.ends,
+                shape=self.shape,
+                speculate=speculate,
+                seed=seed,
+            )
 
     def sample(self, n: int, *, budget: int | None = None) -> Samples:
         """Draws texts: with `correct` n of them, else whole runs as `SMC.sample` does. For the budget see `Sampler`."""
         if n < 1 or (budget is not None and budget < 1):
             raise ValueError(f"n and budget must be at least 1, not {n} and {budget}")
         passes, calls, checks = self.forward_passes, self.forward_calls, self.checks
+        drafted = 0 if self._ahead is None else self._ahead.num_drafted
         limit = math.inf if budget is None else budget
         size = self.particles or n
         found: list[Sample] = []
@@ -104,6 +121,8 @@ class AWRS:
                 self.source,
                 ess_threshold=0.0 if self.correct else self.ess_threshold,
             )
+            if self._ahead is not None:
+                self._ahead.settle()
             runs += 1
             failures += sum(each.outcome == "failed" for each in population)
             if not self.correct:
@@ -127,6 +146,7 @@ class AWRS:
             forward_passes=self.forward_passes - passes,
             forward_calls=self.forward_calls - calls,
             checks=self.checks - checks,
+            num_drafted=0 if self._ahead is None else self._ahead.num_drafted - drafted,
         )
 
     def _extend(self, going: Sequence[Particle]) -> None:
@@ -178,9 +198,8 @@ class AWRS:
         unseen = [prefix for prefix in dict.fromkeys(prefixes) if prefix not in self._rows]
         known = {prefix: self._rows[prefix] for prefix in prefixes if prefix in self._rows}
         if unseen:
-            rows = self.shape.apply(self.model.next_logprobs(unseen))
+            rows = self.shape.apply(self._ask(unseen))
             self.forward_passes += len(unseen)
-            self.forward_calls += 1
             for prefix, row in zip(unseen, rows, strict=True):
                 known[prefix] = self._rows[prefix] = row
             while len(self._rows) * rows[0].nbytes > KEPT_ROW_BYTES and len(self._rows) > 1:
@@ -191,3 +210,13 @@ class AWRS:
             fresh.append(prefix in asked)
             asked.discard(prefix)
         return [known[prefix] for prefix in prefixes], fresh
+
+    def _ask(self, prefixes: Sequence[tuple[int, ...]]) -> Rows:
+        """The model's rows after prefixes: float64 [n, V]."""
+        if self._ahead is None:
+            self.forward_calls += 1
+            return self.model.next_logprobs(prefixes)
+        calls = self._ahead.forward_calls
+        rows = self._ahead.rows(prefixes)
+        self.forward_calls += self._ahead.forward_calls - calls
+        return rows

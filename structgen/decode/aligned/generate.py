@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from structgen.decode.models import LoadedModel
     from structgen.decode.row import Row
     from structgen.decode.sampling import Sampling
+    from structgen.decode.speculation.entry import Speculate
 
 SAMPLERS: dict[str, Callable[..., Any]] = {
     "gcd": GCD,
@@ -79,6 +80,7 @@ def sample_rows(
     sampler: str,
     n: int | None,
     budget: int | None,
+    speculate: Speculate,
     is_batch: bool,
     return_result: bool,
 ) -> Any:
@@ -90,12 +92,18 @@ def sample_rows(
     if n is not None and n < 1:
         raise ValueError(f"n must be at least 1, not {n}")
     shape = Shape(temperature=sampling.temperature or 1.0, top_k=sampling.top_k, top_p=sampling.top_p)
+    if speculate is not None:
+        if sampler == "exact":
+            raise ValueError("sampler='exact' visits every prefix once: leave out speculate=")
+        from structgen.decode.speculation.entry import plan_of
+
+        speculate = plan_of(speculate)  # one for all prompts
     given = []
     for i, row in enumerate(rows):
         model = TransformersModel(loaded, row.prompt_ids)
         seed = None if sampling.seed is None else sampling.seed + i
         started = time.perf_counter()
-        samples = _sample(model, row, shape, seed, sampler, n or 1, budget)
+        samples = _sample(model, row, shape, seed, sampler, n or 1, budget, speculate)
         took_s = time.perf_counter() - started
         chosen = samples.resampled(n or 1, seed) if sampler in _POPULATIONS and len(samples) else samples.items
         results = [_result(row, sample, samples, took_s) for sample in chosen]
@@ -113,7 +121,14 @@ def sample_rows(
 
 
 def _sample(
-    model: LanguageModel, row: Row, shape: Shape, seed: int | None, name: str, n: int, budget: int | None
+    model: LanguageModel,
+    row: Row,
+    shape: Shape,
+    seed: int | None,
+    name: str,
+    n: int,
+    budget: int | None,
+    speculate: Speculate,
 ) -> Samples:
     options: dict[str, Any] = {
         "max_tokens": row.budget,
@@ -122,6 +137,8 @@ def _sample(
         "top_p": shape.top_p,
         "seed": seed,
     }
+    if speculate is not None:
+        options["speculate"] = speculate
     make = SAMPLERS[name]
     if name in _WITHOUT_TRIE:
         samples: Samples = make(model, row.grammar, **options).sample(n, budget=budget)

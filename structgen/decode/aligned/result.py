@@ -62,6 +62,7 @@ class Samples(Sequence[Sample]):
     status: "complete" (as many as were asked for), "budget" (the budget ended first), "empty" (no text of the language
         fits the limit: proven, not guessed).
     attempts, forward_passes, forward_calls: of the whole call; a call may ask about a batch of prefixes.
+    num_drafted: prefixes that were read beside them, for speculation; those that texts came to are forward passes too.
     checks: tokens that a black-box predicate was asked about; 0 where masks were used.
     """
 
@@ -72,6 +73,7 @@ class Samples(Sequence[Sample]):
     forward_passes: int
     forward_calls: int
     checks: int = 0
+    num_drafted: int = 0
 
     @overload
     def __getitem__(self, index: int) -> Sample: ...

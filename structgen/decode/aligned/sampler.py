@@ -14,6 +14,7 @@ from structgen.decode.aligned.space import Space
 
 if TYPE_CHECKING:
     from structgen.compiler import CompiledGrammar
+    from structgen.decode.speculation.entry import Speculate
 
 BATCH_SIZE = 8
 
@@ -35,6 +36,11 @@ class Sampler:
         max_bytes: memory of a new trie (see `Futures`).
         constraint: a name for the grammar that outlives the process, for tries that are saved.
         source: where choices come from, instead of `seed`.
+        speculate: "auto", a drafter or a `structgen.decode.speculation.Plan`: a call into the model then also reads
+            drafted prefixes, so that texts need fewer calls. Texts, weights and the trie are those without it: the same
+            for the same seed (with a drafter that draws, in law).
+        learn_drafts: whether drafted prefixes go to the trie at once: `ASAp` and `CARS` then learn also from what no
+            text has come to. Draws of `CARS` are exact all the same; not for drafters that draw.
     """
 
     def __init__(
@@ -52,6 +58,8 @@ class Sampler:
         max_bytes: int = DEFAULT_MAX_BYTES,
         constraint: str | None = None,
         source: Source | None = None,
+        speculate: Speculate = None,
+        learn_drafts: bool = False,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
@@ -64,6 +72,9 @@ class Sampler:
             futures=futures,
             max_bytes=max_bytes,
             constraint=constraint,
+            speculate=speculate,
+            learn_drafts=learn_drafts,
+            seed=seed,
         )
         self.batch_size = batch_size
         self.source: Source = source if source is not None else Random(seed)
@@ -96,6 +107,7 @@ class Tally:
         self._space = space
         self._passes = space.forward_passes
         self._calls = space.forward_calls
+        self._drafted = space.num_drafted
         self._budget = math.inf if budget is None else budget
         self.n = n
         self.attempts = 0
@@ -131,4 +143,5 @@ class Tally:
             forward_passes=self.forward_passes,
             forward_calls=self._space.forward_calls - self._calls,
             checks=self.checks,
+            num_drafted=self._space.num_drafted - self._drafted,
         )

@@ -56,6 +56,7 @@ class SMC(Sampler):
             population, log_z = populations.run(
                 [Particle() for _ in range(size)], self._extend, self.source, ess_threshold=self.ess_threshold
             )
+            self.space.settle()
             tally.attempts += size
             tally.estimate(log_z)
             found += samples_of(population, tally.forward_passes - before)
@@ -73,7 +74,7 @@ class SMC(Sampler):
                 each.outcome = "failed"
                 continue
             rows = futures.edges(node)
-            edge = self.source.pick(space.scratch[: rows.stop - rows.start])
+            edge = space.draw(node, self.source)
             each.logp += float(futures.logp[rows.start + edge])
             each.tokens.append(int(futures.token[rows.start + edge]))
             if futures.child[rows.start + edge] == END:

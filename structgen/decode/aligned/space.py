@@ -14,15 +14,20 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from structgen.decode.aligned.futures import DEFAULT_MAX_BYTES, NO_NODE, ROOT, Floats, Futures, Key
 from structgen.decode.aligned.language import NO_STATE, Masked
-from structgen.decode.aligned.model import LanguageModel, Shape
+from structgen.decode.aligned.model import LanguageModel, Rows, Shape
+from structgen.decode.aligned.source import Source
+from structgen.errors import SpeculationError
 from structgen_kernels import futures as kernels
 from structgen_kernels.futures import END, UNSEEN
 
 if TYPE_CHECKING:
     from structgen.compiler import CompiledGrammar
+    from structgen.decode.aligned.ahead import Ahead
+    from structgen.decode.speculation.entry import Speculate
 
 Place = tuple[int, int]
 """(node, number of an edge): the prefix behind that edge. (NO_NODE, 0) is the empty prefix."""
@@ -40,6 +45,9 @@ class Space:
         shape: temperature, top-k and top-p, applied before anything is recorded.
         futures: a trie with the same key to go on from; None: a new one, of `max_bytes`.
         constraint: a name for the grammar that outlives this process; None: the object's identity.
+        speculate: what `ahead` drafts with; None: nothing is drafted.
+        learn_drafts: whether drafted prefixes go to the trie at once, and not when a text comes to them.
+        seed: of drafters that draw.
     """
 
     def __init__(
@@ -52,6 +60,9 @@ class Space:
         futures: Futures | None = None,
         max_bytes: int = DEFAULT_MAX_BYTES,
         constraint: str | None = None,
+        speculate: Speculate = None,
+        learn_drafts: bool = False,
+        seed: int | None = None,
     ) -> None:
         if max_tokens < 0:
             raise ValueError(f"max_tokens must not be negative, not {max_tokens}")
@@ -67,16 +78,27 @@ class Space:
             raise ValueError(f"these futures are about {futures.key}, not {key}")
         self.futures = futures
         self.forward_passes = 0
-        """Prefixes that the model was asked about. A batch of n counts n."""
+        """Prefixes that texts were the first to come to. A batch of n counts n; drafted ones count when reached."""
         self.forward_calls = 0
         """Calls into the model; one may ask about many prefixes."""
         self.asked: set[Place] = set()
-        """The places that the last visit asked the model about."""
+        """The places that the last visit was the first to come to."""
         size = grammar.vocab.vocab_size
         self._tokens = np.zeros(size, np.int32)
         self._logp = np.zeros(size)
         self.scratch: Floats = np.zeros(size)
         self._ends = np.array(sorted(self.language.ends), np.int32)
+        self._ahead: Ahead | None = None
+        self._learn_drafts = learn_drafts
+        self._unreached: set[int] = set()
+        self._num_forgotten = 0
+        if speculate is not None:
+            self._ahead = _make_ahead(self, speculate, learn_drafts, seed)
+
+    @property
+    def num_drafted(self) -> int:
+        """Prefixes that the model read beside those asked for, for speculation."""
+        return 0 if self._ahead is None else self._ahead.num_drafted
 
     # ---- visiting ----------------------------------------------------------------------------------------------
 
@@ -92,30 +114,45 @@ class Space:
         unseen = [place for place in dict.fromkeys(places) if self.node(place) == UNSEEN]
         asked, prefixes = [], []
         self.asked = set()
+        if self._unreached:
+            self._reach(places)
         for place in unseen:
             prefix = self.prefix(place)
             state = self._state(place, prefix)
             state, mask = self.language.mask(state, prefix, ends_only=len(prefix) >= self.max_tokens)
             if mask.any():
                 asked.append((place, state, mask))
-                self.asked.add(place)
                 prefixes.append(prefix)
             else:  # nothing may follow: the model need not be asked
                 self.futures.add(*place, state, self._tokens[:0], self._logp[:0], np.zeros(0, bool))
         if prefixes:
-            rows = self.shape.apply(self.model.next_logprobs(prefixes))
+            rows = self._rows(prefixes)
             self._check(rows.shape, len(prefixes))
             self.forward_passes += len(prefixes)
-            self.forward_calls += 1
             for (place, state, mask), row in zip(asked, rows, strict=True):
-                n = int(kernels.allowed(np.ascontiguousarray(row), mask, self._tokens, self._logp))
-                tokens = self._tokens[:n]
-                ends = np.isin(tokens, self._ends)
-                self.futures.add(*place, state, tokens, self._logp[:n], ends)
+                self.asked.add(place)
+                self._add(place, state, mask, row)
+            if self._learn_drafts:
+                self._learn()
         nodes = [self.node(place) for place in places]
         for node in nodes:
             self.futures.touch(node)
         return nodes
+
+    def draw(self, node: int, source: Source) -> int:
+        """The number of an edge of a node, drawn by the weights in `scratch` (see `Futures.weights`)."""
+        rows = self.futures.edges(node)
+        weights = self.scratch[: rows.stop - rows.start]
+        if self._ahead is not None and self._ahead.draws:
+            offered = self._ahead.offered(tuple(self.futures.tokens_of(node)))
+            if offered is not None:
+                return self._ahead.choose(offered, self.futures.token[rows], weights, source)
+        return source.pick(weights)
+
+    def settle(self) -> None:
+        """The texts under way have ended."""
+        if self._ahead is not None:
+            self._ahead.settle()
 
     def prefix(self, place: Place) -> list[int]:
         """The tokens of a place."""
@@ -150,6 +187,49 @@ class Space:
             total += float(self.futures.logp[self.futures.start[node] + edge])
         return total
 
+    def _rows(self, prefixes: Sequence[Sequence[int]]) -> Rows:
+        """The model's rows after prefixes, tempered and cut: float64 [n, V]."""
+        if self._ahead is None:
+            self.forward_calls += 1
+            return self.shape.apply(self.model.next_logprobs(prefixes))
+        calls = self._ahead.forward_calls
+        rows = self._ahead.rows([tuple(prefix) for prefix in prefixes])
+        self.forward_calls += self._ahead.forward_calls - calls
+        return self.shape.apply(rows)
+
+    def _add(self, place: Place, state: int, mask: npt.NDArray[np.uint32], row: Floats) -> int:
+        n = int(kernels.allowed(np.ascontiguousarray(row), mask, self._tokens, self._logp))
+        tokens = self._tokens[:n]
+        return self.futures.add(*place, state, tokens, self._logp[:n], np.isin(tokens, self._ends))
+
+    def _learn(self) -> None:
+        """Puts the drafted prefixes of the last call into the trie."""
+        assert self._ahead is not None
+        for prefix, row in self._ahead.fresh:
+            parent = self.futures.find(prefix[:-1])
+            edge = None if parent is None else self.futures.edge_of(parent, prefix[-1])
+            if parent is None or edge is None or self.node((parent, edge)) != UNSEEN:
+                continue
+            place = (parent, edge)
+            state = self._state(place, list(prefix))
+            state, mask = self.language.mask(state, prefix, ends_only=len(prefix) >= self.max_tokens)
+            self._unreached.add(self._add(place, state, mask, self.shape.apply(row[None])[0]))
+
+    def _reach(self, places: Sequence[Place]) -> None:
+        """Texts come to places of which some were learnt from drafts."""
+        assert self._ahead is not None
+        if self._num_forgotten != self.futures.num_forgotten:  # nodes may be others by now
+            self._num_forgotten = self.futures.num_forgotten
+            self._unreached.clear()
+        for place in places:
+            node = self.node(place)
+            if node in self._unreached:
+                self._unreached.discard(node)
+                self._ahead.reached(tuple(self.prefix(place)))
+                self._ahead.num_used += 1
+                self.forward_passes += 1
+                self.asked.add(place)
+
     def _state(self, place: Place, prefix: list[int]) -> int:
         parent, _ = place
         if parent == NO_NODE:
@@ -160,6 +240,27 @@ class Space:
         size = self.grammar.vocab.vocab_size
         if len(shape) != 2 or shape[0] != num_prefixes or shape[1] > size:
             raise ValueError(f"the model gave rows of shape {shape} for {num_prefixes} prefixes and {size} tokens")
+
+
+def _make_ahead(space: Space, speculate: Speculate, learn_drafts: bool, seed: int | None) -> Ahead:
+    from structgen.decode.aligned.ahead import Ahead
+
+    ahead = Ahead(
+        space.model,
+        space.grammar,
+        max_tokens=space.max_tokens,
+        ends=space.language.ends,
+        shape=space.shape,
+        speculate=speculate,
+        seed=seed,
+    )
+    if learn_drafts and ahead.draws:
+        # What is drafted would move the weights that a drafted token is tested against: no rule is exact then.
+        raise SpeculationError(
+            f"{type(ahead.plan.drafter).__name__} draws its nodes, and a trie that learns from them is not exact",
+            advice="leave out learn_drafts, or use a deterministic drafter",
+        )
+    return ahead
 
 
 def key_of(
