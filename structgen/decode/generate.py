@@ -76,8 +76,8 @@ def generate(
     `sampler` draws from P(text | the text is valid), which masking distorts: "cars", "asap", "smc", "mh", "awrs",
     "rejection", "exact", or "gcd" for masking itself (docs/sampling.md says which when). Each prompt then gives one
     value, or a list of `n`, within `budget` forward passes (None: as many as it takes), or `Truncated` is raised;
-    `temperature` 0 stands for 1. A later call about the same prompt goes on from what this one learnt. `speculate` works
-    here too (but for "exact"): fewer calls into the model, the same law.
+    `temperature` 0 stands for 1. A later call about the same prompt goes on from what this one learnt. `speculate`
+    (but for "exact") takes fewer calls into the model and leaves the law as it is.
 
     `stream=True` gives an iterator of growing values, the last one being the finished value: an unfinished one is plain
     JSON data (None while there is nothing), also for types. For a batch it yields lists. `return_result=True` gives

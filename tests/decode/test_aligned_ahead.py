@@ -126,7 +126,7 @@ def joint_law(kind: Any, model: Any, grammar: Any, batch_size: int, drafter_of: 
 
 
 COMBINATIONS = list(itertools.product(WITH_TRIE, [DrawnWithReplacement, DrawnWithoutReplacement], [1, 2]))
-QUICK = [(*each, SMALL[0]) for each in COMBINATIONS[1::5]]
+QUICK = [(*each, SMALL[0]) for each in (COMBINATIONS[i] for i in (1, 6, 8, 15))]
 THOROUGH = [(*each, case) for each in COMBINATIONS for case in SMALL]
 
 
