@@ -178,13 +178,69 @@ def single(code_point: int) -> CharSet:
 
 
 @lru_cache(_MEMO)
+def split_ascii(charset: CharSet) -> tuple[int, CharSet]:
+    """(the members below U+0080 as bits, the others)."""
+    bits = 0
+    for index, (low, high) in enumerate(charset.ranges):
+        if high >= 0x80:
+            above = charset.ranges[index:]
+            if low < 0x80:
+                bits |= (1 << 0x80) - (1 << low)
+                above = ((0x80, high), *above[1:])
+            return bits, _intern(above)
+        bits |= (2 << high) - (1 << low)
+    return bits, NONE
+
+
+@lru_cache(_MEMO)
+def _join_ascii(bits: int, above: CharSet) -> CharSet:
+    """The inverse of `split_ascii`."""
+    ranges = list(above.ranges)
+    low: list[Range] = []
+    while bits:
+        first = (bits & -bits).bit_length() - 1
+        length = (~(bits >> first) & (bits >> first) + 1).bit_length() - 1
+        low.append((first, first + length - 1))
+        bits &= -1 << first + length
+    if low and ranges and low[-1][1] + 1 == ranges[0][0]:
+        ranges[0] = (low.pop()[0], ranges[0][1])
+    return _intern((*low, *ranges))
+
+
+@lru_cache(_MEMO)
 def overlay(sets: tuple[CharSet, ...]) -> tuple[tuple[CharSet, tuple[int, ...]], ...]:
     """The coarsest partition of the union of `sets`, each cell with the indices of the sets that contain it.
 
     Cells are ordered by their first code point. One sweep over the ends of all ranges; who is active is one integer.
+    Sets of many ranges have most of them beyond ASCII, and there the states of an automaton hardly differ: a name and
+    the names that are not keywords. So the two parts are laid over each other on their own.
     """
     if len(sets) == 1:
         return ((sets[0], (0,)),) if sets[0] else ()
+    if sum(len(one.ranges) for one in sets) < _MANY_RANGES:
+        return tuple((cell, _bits(active)) for active, cell in _swept(sets))
+    parts = [split_ascii(one) for one in sets]
+    below: dict[int, int] = {0: (1 << 0x80) - 1}
+    for index, (bits, _) in enumerate(parts):
+        finer: dict[int, int] = {}
+        for active, cell in below.items():
+            if cell & bits:
+                finer[active | 1 << index] = cell & bits
+            if cell & ~bits:
+                finer[active] = cell & ~bits
+        below = finer
+    below.pop(0, None)
+    above = dict(_swept(tuple(high for _, high in parts)))
+    cells = [(_join_ascii(below.get(active, 0), above.get(active, NONE)), active) for active in {**below, **above}]
+    return tuple((cell, _bits(active)) for cell, active in sorted(cells, key=lambda cell: cell[0].ranges[0]))
+
+
+_MANY_RANGES = 64
+
+
+@lru_cache(_MEMO)
+def _swept(sets: tuple[CharSet, ...]) -> tuple[tuple[int, CharSet], ...]:
+    """(which sets, as bits; the code points in exactly these) for all that there are, by their first code points."""
     toggles: dict[int, int] = {}
     for index, charset in enumerate(sets):
         bit = 1 << index
@@ -202,7 +258,7 @@ def overlay(sets: tuple[CharSet, ...]) -> tuple[tuple[CharSet, tuple[int, ...]],
                 ranges.append((start, point - 1))
         active ^= toggles[point]
         start = point
-    return tuple((_intern(tuple(ranges)), _bits(mask)) for mask, ranges in cells.items())
+    return tuple((mask, _intern(tuple(ranges))) for mask, ranges in cells.items())
 
 
 def partition(sets: Iterable[CharSet]) -> tuple[CharSet, ...]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
-from structgen.automata.charset import ANY, CharSet
+from structgen.automata.charset import ANY, CharSet, split_ascii
 from structgen.automata.regular_nodes import Kind, Language
 from structgen_kernels import arena as k
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from structgen.ir import Encoding
 
 Pieces: TypeAlias = tuple[tuple[int, int, int], ...]
+Edges: TypeAlias = "list[tuple[CharSet, int]]"  # disjoint sets, and the pc each leads to
 Digits: TypeAlias = "Callable[[Network, Pieces, int, int], int]"
 
 _SHORT_ESCAPES = {0x22: b'"', 0x5C: b"\\", 0x2F: b"/", 0x08: b"b", 0x0C: b"f", 0x0A: b"n", 0x0D: b"r", 0x09: b"t"}
@@ -63,10 +64,10 @@ def emit_text(net: Network, language: Language, encoding: Encoding, after: int, 
         return _state(net, language, encoding, after, rule)
     charset, low, high = repeat
     if (low, high) == (1, 1):
-        return emit_pieces(net, _pieces(charset, after), encoding, rule)
+        return _emit_edges(net, [(charset, after)], encoding, rule)
 
     def body(loop: int) -> int:
-        return emit_pieces(net, _pieces(charset, loop), encoding, rule)
+        return _emit_edges(net, [(charset, loop)], encoding, rule)
 
     return net.counted(body, low, high, after, rule)
 
@@ -81,9 +82,37 @@ def _state(net: Network, language: Language, encoding: Encoding, after: int, rul
 
 def _expand_state(net: Network, language: Language, encoding: Encoding, after: int, rule: int) -> int:
     edges = [(charset, _state(net, target, encoding, after, rule)) for charset, target in language.edges()]
-    pieces = sorted(piece for charset, pc in edges for piece in _pieces(charset, pc))
-    chars = emit_pieces(net, tuple(pieces), encoding, rule)
+    chars = _emit_edges(net, edges, encoding, rule)
     return net.split(after, chars, rule=rule) if language.nullable else chars
+
+
+def _emit_edges(net: Network, edges: Edges, encoding: Encoding, rule: int) -> int:
+    """The pc of one code point of some sets, which are disjoint, that then goes to the set's target.
+
+    In UTF-8 what is above U+007F is hundreds of ranges where it is anything but all of it, and it is the same in many
+    states: it is laid out once for each way in which targets share it.
+    """
+    if encoding != "utf-8":
+        return emit_pieces(net, _sorted_pieces(edges), encoding, rule)
+    masks: dict[int, int] = {}
+    above = []
+    for charset, target in edges:
+        bits, high = split_ascii(charset)
+        if bits:
+            masks[target] = masks.get(target, 0) | bits
+        if high:
+            above.append((high, target))
+    leads = net.shared(("above", *above), _emit_above, net, above, rule) if above else 0
+    return net.split(net.switch(masks, rule=rule), leads, rule=rule)
+
+
+def _emit_above(net: Network, above: Edges, rule: int) -> int:
+    pieces = _sorted_pieces(above)
+    return net.shared(("leads", pieces, 0), _emit_leads, net, pieces, NO_TAILS, 0, rule)
+
+
+def _sorted_pieces(edges: Edges) -> Pieces:
+    return tuple(sorted(piece for charset, target in edges for piece in _pieces(charset, target)))
 
 
 class _Ended:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from structgen.automata.charset import CharSet
 
 
+@lru_cache(4096)
 def byte_mask(charset: CharSet) -> int:
     """The bytes with which the UTF-8 of a character of the set begins, as a 256-bit integer."""
     mask = 0

@@ -17,7 +17,7 @@ from structgen.errors import UnsupportedGrammarError
 from structgen.grammar.automaton import Automaton, Symbol, minimal
 from structgen.grammar.contexts import Contexts, Marked, lalr_contexts, single_context
 from structgen.grammar.flatten import flatten, joined, reduced
-from structgen.grammar.form import Grammar, Ref
+from structgen.grammar.form import Embedded, Grammar, Ref
 from structgen.grammar.scanned import START, Flat, Lexed, Scanned, Token
 from structgen.grammar.scanner import Scanner
 
@@ -288,7 +288,13 @@ def _tokens(grammar: Grammar, firsts: _Firsts, flat: Flat, contexts: Contexts) -
     ignored = {context: _ignored(grammar, firsts, contexts, context, symbols) for context, symbols in behind.items()}
     _dropped(flat, tokens)
     declared = {name: grammar.terminals[name].place for name in grammar.declared}
-    return Scanned(grammar.digest, grammar.start, declared, flat, tokens, ignored)
+    foreign = {
+        symbol: None
+        for automaton in flat.rules.values()
+        for symbol in automaton.symbols()
+        if isinstance(symbol, Embedded) or (isinstance(symbol, Lexed) and symbol.name in declared)
+    }
+    return Scanned(grammar.digest, grammar.start, declared, flat, tokens, ignored, tuple(foreign))
 
 
 def _ignored(

@@ -142,20 +142,18 @@ class Lowering:
     def _resolved(self) -> dict[Embedded, Node]:
         """What is embedded, and a look at what is declared: errors come now, not when a text gets there."""
         out: dict[Embedded, Node] = {}
-        for automaton in self.flat.rules.values():
-            for symbol in automaton.symbols():
-                if isinstance(symbol, Embedded):
-                    if self.resolve is None:
-                        raise GrammarSyntaxError(
-                            f"{symbol.text} stands for nothing here",
-                            line=symbol.place.line,
-                            column=symbol.place.column,
-                            advice="special tokens and schemas need a vocabulary: use compile_grammar",
-                        )
-                    if symbol not in out:
-                        out[symbol] = self.resolve(symbol)
-                elif isinstance(symbol, Lexed) and symbol.name in self.scanned.declared:
-                    self.terminal(symbol)
+        for symbol in self.scanned.foreign:
+            if not isinstance(symbol, Embedded):
+                self.terminal(symbol)
+                continue
+            if self.resolve is None:
+                raise GrammarSyntaxError(
+                    f"{symbol.text} stands for nothing here",
+                    line=symbol.place.line,
+                    column=symbol.place.column,
+                    advice="special tokens and schemas need a vocabulary: use compile_grammar",
+                )
+            out[symbol] = self.resolve(symbol)
         return out
 
     def terminal(self, symbol: Lexed) -> Iterable[Node]:

@@ -111,6 +111,7 @@ class _Dump:
             out["declared"] = [[name, place.line, place.column] for name, place in grammar.declared.items()]
             out["lexed"] = [[self.symbol(label), self.all(tokens)] for label, tokens in grammar.tokens.items()]
             out["ignored"] = [[context, self.all(tokens)] for context, tokens in grammar.ignored.items()]
+            out["foreign"] = [self.symbol(symbol) for symbol in grammar.foreign]
             out["tokens"] = self.tokens
         else:
             out["words"] = [
@@ -192,7 +193,8 @@ class _Load:
         known = [self.token(*row) for row in data["tokens"]]
         tokens = {self.lexed(label): tuple(known[one] for one in found) for label, found in data["lexed"]}
         ignored = {context: tuple(known[one] for one in found) for context, found in data["ignored"]}
-        return Scanned(digest, data["name"], declared, flat, tokens, ignored)
+        foreign = tuple(self.foreign(number) for number in data["foreign"])
+        return Scanned(digest, data["name"], declared, flat, tokens, ignored, foreign)
 
     def automaton(self, final: Row, rows: list[Row]) -> Automaton:
         symbols = self.symbols
@@ -209,6 +211,10 @@ class _Load:
         if not isinstance(symbol, Lexed):
             raise ValueError(f"not a terminal: {symbol!r}")
         return symbol
+
+    def foreign(self, number: int) -> Lexed | Embedded:
+        symbol = self.symbols[number]
+        return symbol if isinstance(symbol, Embedded) else self.lexed(number)
 
     def symbol(self, kind: str, *row: Any) -> Symbol:
         if kind == "piece":

@@ -13,7 +13,7 @@ from structgen.automata.charset import ANY, NONE, CharSet
 from structgen.automata.regular import NOTHING, Language
 from structgen.errors import GrammarSyntaxError
 from structgen.grammar.automaton import Automaton
-from structgen.grammar.form import Place
+from structgen.grammar.form import Embedded, Place
 
 START = 0  # the context at the start of a text
 
@@ -87,7 +87,8 @@ class Scanned:
     """A flattened grammar with `Lexed` terminals: `tokens` says what each is, `ignored` what may stand in a context.
 
     `digest` identifies the grammar's text, dialect and start, `name` is its start rule there. `declared` names the
-    terminals that are declared and not defined, and where.
+    terminals that are declared and not defined, and where. `foreign` are the symbols that this grammar does not say the
+    texts of: such terminals, and what is embedded.
     """
 
     digest: bytes
@@ -96,6 +97,7 @@ class Scanned:
     flat: Flat
     tokens: Mapping[Lexed, tuple[Token, ...]]
     ignored: Mapping[int, tuple[Token, ...]]
+    foreign: tuple[Lexed | Embedded, ...] = ()
 
 
 @dataclass(frozen=True)

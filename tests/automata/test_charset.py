@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from structgen.automata.charset import ANY, NONE, CharSet, overlay, partition, single
+from structgen.automata import charset as charsets
+from structgen.automata.charset import ANY, NONE, CharSet, overlay, partition, single, split_ascii
 from structgen.automata.unicode import case_closure, property_set
 
 _RANGES = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=6)
@@ -48,6 +49,24 @@ def test_overlay_is_the_coarsest_partition(lists: list[list[tuple[int, int]]]) -
             assert (index in found) == cell.issubset(charset) == bool(cell.intersect(charset))
     assert seen == set().union(*map(set, sets))
     assert set(partition(sets)) == {cell for cell, _ in cells}
+
+
+_AROUND_ASCII = st.lists(
+    st.tuples(st.integers(0x6E, 0x92), st.integers(0, 5)).map(lambda pair: (pair[0], sum(pair))), max_size=6
+)
+
+
+@given(st.lists(_AROUND_ASCII, min_size=2, max_size=5))
+def test_sets_of_many_ranges_are_laid_over_each_other_alike(lists: list[list[tuple[int, int]]]) -> None:
+    sets = tuple(CharSet(ranges) for ranges in lists)
+    expected = overlay.__wrapped__(sets)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(charsets, "_MANY_RANGES", 0)
+        assert overlay.__wrapped__(sets) == expected
+    for one in sets:
+        bits, above = split_ascii(one)
+        assert {code for code in range(0x80) if bits >> code & 1} | set(above) == set(one)
+        assert not above or above.ranges[0][0] >= 0x80
 
 
 def test_surrogates_are_never_members() -> None:
