@@ -142,9 +142,11 @@ class CompiledGrammar:
         if state > self.TERMINATED:
             binding, raw, seen = self._parts(state)
             try:
-                binding.engine.fill(raw, out, 0)
                 if self.open_keys is not None:
-                    memory.memory_of(binding.engine).forbid(seen, out[0], raw, self.open_keys.thin)
+                    engine = binding.engine
+                    memory.memory_of(engine).fill(engine, raw, seen, out, 0, self.open_keys.thin)
+                else:
+                    binding.engine.fill(raw, out, 0)
             except ArenaFull as full:
                 raise self._stale(full) from None
         row: npt.NDArray[np.int32] = out[0].view(np.int32)

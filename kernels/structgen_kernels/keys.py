@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 
 from structgen_kernels.arena import (
+    FULL,
     LONGEST_TOKEN,
     NODE_TOKENS,
     NODES,
@@ -21,12 +22,17 @@ from structgen_kernels.arena import (
     helper,
     i32,
     i32x4,
+    i32xn,
     i64,
     u8,
 )
 
-# ---- cells: int32[rows, 5], columns A, B, C, KIND, STAMP; row 0 is the empty stack, row 2 holds counts -------------
+# ---- cells: int32[rows, CELL_WIDTH]; row 0 is the empty stack, row 2 holds counts -----------------------------------
 A, B, C, KIND, STAMP = 0, 1, 2, 3, 4
+DEPTH = 5  # of a LETTER: bytes of the key
+BEFORE, WITHIN = 6, 8  # of a LETTER: where in LISTS the tokens are that spell the key (see `forbid_keys`), and behind
+# that, plus one, how many
+CELL_WIDTH = 10
 LETTER = 1  # A = the key without its last byte, B = that byte; the key "" is cell NO_LETTERS
 ESCAPE = 2  # A = a key, B = what is known of the escape behind it; see `_letter`
 OBJECT = 3  # A = the stack below, B = this object without its last key (0: it has none), C = that key
@@ -34,7 +40,9 @@ ARRAY = 4  # A = the stack below
 NO_LETTERS = 1
 COUNTS = 2
 NUM_CELLS, LAST_STAMP = 0, 1  # columns of row 2
-CELL_WIDTH = 5
+
+# ---- tables in a header of its own, beside those of the arena that it has in common with the engine's ---------------
+CELLS, CELL_TABLE, LISTS, DOUBLE, QUOTES = 59, 60, 61, 62, 63  # LISTS[0]: how much of it is taken
 
 # ---- modes ---------------------------------------------------------------------------------------------------------
 VALUE = 1  # before, after and inside values that are no strings
@@ -47,7 +55,7 @@ _MODE_BITS = 4
 _KEY_BITS = 28
 
 REPEATED = 0
-FULL_CELLS = -3
+FULL_CELLS = FULL
 OFF = -1  # no cell: none of the keys seen so far goes on like this
 
 _QUOTE, _BACKSLASH, _COMMA, _U = 0x22, 0x5C, 0x2C, 0x75
@@ -82,6 +90,8 @@ def _cell(cells, table, kind, a, b, c, add):
     cells[i, B] = b
     cells[i, C] = c
     cells[i, KIND] = kind
+    if kind == LETTER:
+        cells[i, DEPTH] = cells[a, DEPTH] + 1
     cells[COUNTS, NUM_CELLS] = i + 1
     table[p] = i
     return np.int64(i)
@@ -106,25 +116,21 @@ def _spell(cells, table, key, code, add):
     return key if key <= 0 else _cell(cells, table, LETTER, key, 0x80 | code & 63, 0, add)
 
 
-@helper("UniTuple(int64, 2)(int32[:, ::1], int32[::1], int64, int64, int64, boolean)")
-def _letter(cells, table, key, escape, byte, add):
-    """The key and the escape behind it after one more byte of its spelling (not the closing quote).
+@helper("UniTuple(int64, 2)(int64, int64)")
+def _escaped(escape, byte):
+    """An escape in the making after one more byte: (escape, -1), or, where it is complete, (0, code point).
 
-    An escape in the making is stage | digits << 3 | (high surrogate + 1) << 15. Stages: 1 behind a backslash, 2 to 5
-    behind `u` and 0 to 3 digits, 6 behind a high surrogate, 7 behind the backslash after one.
+    It is stage | digits << 3 | (high surrogate + 1) << 15. Stages: 1 behind a backslash, 2 to 5 behind `u` and 0 to 3
+    digits, 6 behind a high surrogate, 7 behind the backslash after one.
     """
-    if escape == 0:
-        if byte == _BACKSLASH:
-            return key, np.int64(1)
-        return _cell(cells, table, LETTER, key, byte, 0, add), np.int64(0)
     stage, digits, high = escape & 7, escape >> 3 & 0xFFF, escape >> 15
     if stage == 6:
-        return key, 7 | high << 15
+        return 7 | high << 15, np.int64(-1)
     if stage == 7:
-        return key, 2 | high << 15
+        return 2 | high << 15, np.int64(-1)
     if stage == 1:
         if byte == _U:
-            return key, np.int64(2)
+            return np.int64(2), np.int64(-1)
         code = byte
         if byte == 0x62:
             code = 8
@@ -136,18 +142,27 @@ def _letter(cells, table, key, escape, byte, add):
             code = 13
         elif byte == 0x74:
             code = 9
-        return _cell(cells, table, LETTER, key, code, 0, add), np.int64(0)
+        return np.int64(0), np.int64(code)
     digit = byte - 0x30 if byte < 0x3A else (byte | 0x20) - 0x57
     digits = digits << 4 | digit
     if stage < 5:
-        return key, stage + 1 | digits << 3 | high << 15
+        return stage + 1 | digits << 3 | high << 15, np.int64(-1)
     if high > 0:
-        code = 0x10000 + ((high - 1) << 10) + (digits & 0x3FF)
-    elif digits >> 10 == 0x36:  # D800 to DBFF
-        return key, 6 | ((digits & 0x3FF) + 1) << 15
-    else:
-        code = digits
-    return _spell(cells, table, key, code, add), np.int64(0)
+        return np.int64(0), 0x10000 + ((high - 1) << 10) + (digits & 0x3FF)
+    if digits >> 10 == 0x36:  # D800 to DBFF
+        return 6 | ((digits & 0x3FF) + 1) << 15, np.int64(-1)
+    return np.int64(0), np.int64(digits)
+
+
+@helper("UniTuple(int64, 2)(int32[:, ::1], int32[::1], int64, int64, int64, boolean)")
+def _letter(cells, table, key, escape, byte, add):
+    """The key and the escape behind it after one more byte of its spelling (not the closing quote)."""
+    if escape == 0:
+        if byte == _BACKSLASH:
+            return key, np.int64(1)
+        return _cell(cells, table, LETTER, key, byte, 0, add), np.int64(0)
+    escape, code = _escaped(escape, byte)
+    return (key, escape) if code < 0 else (_spell(cells, table, key, code, add), np.int64(0))
 
 
 @helper("boolean(int32[:, ::1], int64, int64)")
@@ -370,3 +385,147 @@ def forbid_repeated(h, cells, table, memory, double, quotes, row, beginning):
                 num_beginning = _kept(nodes, tokens, node, row, beginning, num_beginning)
             node += 1
     return num_beginning
+
+
+# ---- without the list of beginnings: the tokens that spell a key are found once a key --------------------------------
+@helper("int64(uint8[::1], int64, int64, int64)")
+def _read_letter(letters, at, end, code):
+    """Behind the UTF-8 of a code point in letters[at:end]; -1 if it is not there."""
+    size = 1 if code < 0x80 else 2 if code < 0x800 else 3 if code < 0x10000 else 4
+    if at + size > end:
+        return -1
+    if size == 1:
+        return at + 1 if letters[at] == code else -1
+    for i in range(size - 1, 0, -1):
+        if letters[at + i] != 0x80 | code & 63:
+            return -1
+        code >>= 6
+    return at + size if letters[at] == (0xF00 >> size & 0xFF | code) else -1
+
+
+@helper("int64(int64[::1], uint8[::1], int64, int64, int64, int64, int64[:, ::1], int64)")
+def _spellings(h, letters, num_letters, node, end, escape, path, count):
+    """Write to LISTS[count:] the tokens of the nodes [node, end) that spell all of the letters and the closing quote.
+
+    The nodes are a run of siblings and what is below them; `escape` is the escape in the making before them. Returns
+    the new count; FULL_CELLS.
+    """
+    nodes, tokens, lists = i32x4(h, NODES), i32(h, NODE_TOKENS), i32(h, LISTS)
+    if node >= end:
+        return count
+    base = np.int64(nodes[node, 2])
+    path[0, 0], path[0, 1] = 0, escape
+    while node < end:
+        depth, byte = nodes[node, 2] - base, np.int64(nodes[node, 0])
+        at, behind = path[depth, 0], path[depth, 1]
+        if behind != 0:
+            behind, code = _escaped(behind, byte)
+            if code >= 0:
+                at = _read_letter(letters, at, num_letters, code)
+        elif byte == _QUOTE:
+            if at == num_letters:
+                for i in range(nodes[node, 3], nodes[nodes[node, 1], 3]):
+                    if count >= len(lists):
+                        return FULL_CELLS
+                    lists[count] = tokens[i]
+                    count += 1
+            at = -1
+        elif byte == _BACKSLASH:
+            behind = 1
+        else:
+            at = at + 1 if at < num_letters and letters[at] == byte else -1
+        if at < 0:
+            node = np.int64(nodes[node, 1])
+            continue
+        path[depth + 1, 0], path[depth + 1, 1] = at, behind
+        node += 1
+    return count
+
+
+@helper("int64(int64[::1], int64, int64, int64, boolean, int64)")
+def _spell_rest(h, key, prefix, escape, before, count):
+    """Write to LISTS[count:] the tokens that go on from a prefix of a key (and an escape) to its closing quote, or,
+    with `before`, from where a key may begin. Returns the new count; -1: it is no prefix; FULL_CELLS.
+    """
+    cells, nodes, roots = i32xn(h, CELLS, CELL_WIDTH), i32x4(h, NODES), i32(h, ROOTS)
+    num_letters = np.int64(cells[key, DEPTH] - cells[prefix, DEPTH])
+    at = key
+    for _ in range(num_letters):
+        at = np.int64(cells[at, A])
+    if num_letters < 0 or at != prefix:
+        return -1
+    letters = np.empty(num_letters, np.uint8)
+    at = key
+    for i in range(num_letters - 1, -1, -1):
+        letters[i] = cells[at, B]
+        at = np.int64(cells[at, A])
+    path = np.empty((h[LONGEST_TOKEN] + 2, 2), np.int64)  # by depth: letters read, escape
+    if before:
+        quotes = i32(h, QUOTES)
+        for i in range(len(quotes)):
+            node = np.int64(quotes[i])
+            count = _spellings(h, letters, num_letters, node + 1, np.int64(nodes[node, 1]), 0, path, count)
+            if count < 0:
+                return count
+        return count
+    for byte in range(256):
+        if escape == 0 and byte != _BACKSLASH and byte != (letters[0] if num_letters else _QUOTE):
+            continue
+        node = np.int64(roots[byte])
+        if node >= 0:
+            count = _spellings(h, letters, num_letters, node, np.int64(nodes[node, 1]), escape, path, count)
+            if count < 0:
+                return count
+    return count
+
+
+@njit("int64(int64[::1], int64, uint32[::1])", cache=True, nogil=True)
+def forbid_keys(h, memory, row):
+    """Take out of a mask, uint32[words], the tokens that would repeat a key. Returns 0, or FULL_CELLS.
+
+    Which tokens spell a key does not depend on the object: where a key may begin, and behind its quote, they are
+    listed once a key; within a key the few keys that go on like it are spelled each time. DOUBLE has for each mode the
+    tokens that end a second key, or, where the text is not at a key, a first one, filled up with -1; these are read.
+    """
+    cells, table, lists = i32xn(h, CELLS, CELL_WIDTH), i32(h, CELL_TABLE), i32(h, LISTS)
+    mode, key, escape = memory & 15, memory >> _MODE_BITS & (1 << _KEY_BITS) - 1, np.int64(0)
+    stack = memory >> _MODE_BITS + _KEY_BITS
+    starts, double = i64(h, TOKEN_START), i32(h, DOUBLE)
+    width = len(double) // 16
+    for i in range(mode * width, (mode + 1) * width):
+        token = np.int64(double[i])
+        if token < 0:
+            break
+        bit = np.uint32(1) << np.uint32(token & 31)
+        if row[token >> 5] & bit:
+            after = _read(cells, table, memory, u8(h, TOKEN_DATA), starts[token], starts[token + 1])
+            if after < 0:
+                return after
+            if after == REPEATED:
+                row[token >> 5] &= ~bit
+    if mode != IN_KEY and mode != BEFORE_KEY:
+        return 0
+    if cells[key, KIND] == ESCAPE:
+        key, escape = np.int64(cells[key, A]), np.int64(cells[key, B])
+    before = mode == BEFORE_KEY
+    listed = before or (key == NO_LETTERS and escape == 0)
+    while cells[stack, B] != 0:
+        known = np.int64(cells[stack, C])
+        stack = np.int64(cells[stack, B])
+        column = BEFORE if before else WITHIN
+        if listed and cells[known, column + 1]:
+            start = np.int64(cells[known, column])
+            end = start + cells[known, column + 1] - 1
+        else:
+            start = np.int64(lists[0])
+            end = _spell_rest(h, known, NO_LETTERS if before else key, escape, before, start)
+            if end == FULL_CELLS:
+                return FULL_CELLS
+            if listed:
+                cells[known, column] = start
+                cells[known, column + 1] = end - start + 1
+                lists[0] = end
+        for i in range(start, end):
+            token = lists[i]
+            row[token >> 5] &= ~(np.uint32(1) << np.uint32(token & 31))
+    return 0

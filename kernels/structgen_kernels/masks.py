@@ -74,6 +74,7 @@ from structgen_kernels.arena import (
     i32x4,
     i32xn,
 )
+from structgen_kernels.keys import forbid_keys
 from structgen_kernels.machine import goto, intern
 from structgen_kernels.members import may_add, may_end, may_go_on, with_member
 from structgen_kernels.store import ensure, find_entry
@@ -321,3 +322,10 @@ def fill_mask(h, s, out, index, ends):
         for z in range(ends.shape[0]):
             out[index, ends[z] >> 5] |= np.uint32(1) << np.uint32(ends[z] & 31)
     return 0
+
+
+@njit("int64(int64[::1], int64[::1], int64, int64, uint32[:, ::1], int64, int32[::1])", cache=True, nogil=True)
+def fill_remembering(h, memories, s, memory, out, index, ends):
+    """`fill_mask` less the tokens that would repeat a key; `memories` is the header that `forbid_keys` takes."""
+    status = fill_mask(h, s, out, index, ends)
+    return status if status < 0 else forbid_keys(memories, memory, out[index])

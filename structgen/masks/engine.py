@@ -130,6 +130,7 @@ class Engine:
         self.header = self.arena.header
         self.retired = False
         self._ends = np.array(vocab.eos_token_ids, np.int32)
+        self._max_steps = limits.max_mask_steps
         self._byte_out = np.zeros(1, np.int64)
         self.header[k.WIDE] = WIDE_TOKENS
         self.header[k.ARG_CAP] = vocab.max_spelled_bytes + COUNTER_SLACK
@@ -223,9 +224,21 @@ class Engine:
 
     def fill(self, state: int, out: Mask, index: int) -> None:
         """Write the mask of a state into row `index` of uint32[rows, at least num_words]."""
-        if self.limits.max_mask_steps is not None:
-            self.header[k.STEPS_LEFT] = self.limits.max_mask_steps
+        if self._max_steps is not None:
+            self.header[k.STEPS_LEFT] = self._max_steps
         self._run(masks.fill_mask, state, out, index, self._ends)
+
+    def fill_remembering(self, state: int, memories: npt.NDArray[np.int64], memory: int, out: Mask, index: int) -> None:
+        """`fill`, less the tokens that would repeat a key (see `masks.memory`)."""
+        if self._max_steps is not None:
+            self.header[k.STEPS_LEFT] = self._max_steps
+        with self.lock:
+            if self.retired:
+                raise ArenaFull(k.STATES)
+            result = masks.fill_remembering(self.header, memories, state, memory, out, index, self._ends)
+            while result < 0:
+                self._serve(result)
+                result = masks.fill_remembering(self.header, memories, state, memory, out, index, self._ends)
 
     def tree_states(
         self, state: int, tokens: npt.NDArray[np.int32], parents: npt.NDArray[np.int32]

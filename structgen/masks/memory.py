@@ -13,7 +13,6 @@ It knows JSON, tokens, states and masks; of schemas it knows nothing.
 
 from __future__ import annotations
 
-import threading
 import weakref
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,11 +27,11 @@ if TYPE_CHECKING:
     from structgen.masks.engine import Engine
     from structgen.vocab import Vocabulary
 
-MAX_CELLS = 1 << 20  # letters of keys and members of objects in one generation, 20 bytes each
+MAX_CELLS = 1 << 20  # letters of keys and members of objects in one generation, 40 bytes each
+MAX_LISTED = 1 << 20  # tokens that spell keys, 4 bytes each
 START = keys.START
 BITS = 60  # of a memory
 
-_NONE = np.zeros(0, np.int32)
 _HEADER_TABLES = (k.NODES, k.NODE_TOKENS, k.ROOTS, k.TOKEN_START, k.TOKEN_DATA)
 
 
@@ -56,12 +55,23 @@ class Memory:
             for slot in (k.ADDRESS, k.CAPACITY):
                 self._header[slot + table] = engine.header[slot + table]
         self._header[k.LONGEST_TOKEN] = engine.header[k.LONGEST_TOKEN]
-        self._lock = threading.Lock()
+        self._lock = engine.lock  # the engine's kernels read and write the cells too
         self._cells: npt.NDArray[np.int32] = np.zeros((MAX_CELLS, keys.CELL_WIDTH), np.int32)
         self._table: npt.NDArray[np.int32] = np.zeros(2 * MAX_CELLS, np.int32)
         self._cells[keys.COUNTS, keys.NUM_CELLS] = keys.COUNTS + 1
         self._cells[keys.NO_LETTERS, keys.KIND] = keys.LETTER
         self._tokens = _tables_of(engine.vocab)
+        self._lists: npt.NDArray[np.int32] = np.zeros(MAX_LISTED, np.int32)
+        self._lists[0] = 1
+        for slot, array in (
+            (keys.CELLS, self._cells),
+            (keys.CELL_TABLE, self._table),
+            (keys.LISTS, self._lists),
+            (keys.DOUBLE, self._tokens.double),
+            (keys.QUOTES, self._tokens.quotes),
+        ):
+            self._header[k.ADDRESS + slot] = array.ctypes.data
+            self._header[k.CAPACITY + slot] = array.size if slot != keys.CELLS else len(array)
         self._found = np.zeros(len(engine.vocab.tokens), np.int32)
         self._open: dict[tuple[int, int], bool] = {}
 
@@ -92,25 +102,44 @@ class Memory:
                 out[i] *= self.is_open(int(states[i]), int(out[i]))
         return out
 
+    def fill(
+        self, engine: Engine, state: int, memory: int, out: npt.NDArray[np.uint32], index: int, thin: bool
+    ) -> None:
+        """Write what a state and a memory allow into row `index` of uint32[rows, words]; `engine` is the memory's."""
+        if thin:
+            engine.fill(state, out, index)
+            self.forbid(memory, out[index], state, thin)
+        else:  # one call for both
+            engine.fill_remembering(state, self._header, memory, out, index)
+
     def forbid(self, memory: int, row: npt.NDArray[np.uint32], state: int, thin: bool) -> None:
         """Take out of a state's mask, uint32[words], the tokens after which a key is repeated, or has to be."""
         mode = memory & 15
         if self._tokens.quiet[mode] and not thin:
             return
+        if not thin:
+            with self._lock:
+                _checked(keys.forbid_keys(self._header, memory, row))
+            return
         with self._lock:
-            found = self._found if thin else _NONE
             count = _checked(
                 keys.forbid_repeated(
-                    self._header, self._cells, self._table, memory, self._tokens.double, self._tokens.quotes, row, found
+                    self._header,
+                    self._cells,
+                    self._table,
+                    memory,
+                    self._tokens.double,
+                    self._tokens.quotes,
+                    row,
+                    self._found,
                 )
             )
-            beginning = found[:count].tolist()
-        if thin:
-            entering = (t for t in self._tokens.entering[mode] if row[t >> 5] >> np.uint32(t & 31) & 1)
-            for token in (*beginning, *entering):
-                after = self._engine.advance(state, token)
-                if after and not self.after_token(memory, token, after, thin):
-                    row[token >> 5] &= ~np.uint32(1 << (token & 31))
+            beginning = self._found[:count].tolist()
+        entering = (t for t in self._tokens.entering[mode] if row[t >> 5] >> np.uint32(t & 31) & 1)
+        for token in (*beginning, *entering):
+            after = self._engine.advance(state, token)
+            if after and not self.after_token(memory, token, after, thin):
+                row[token >> 5] &= ~np.uint32(1 << (token & 31))
 
     def is_known(self, memory: int) -> bool:
         """Whether the text is within the spelling of a key that its object has already."""

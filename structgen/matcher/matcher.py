@@ -96,9 +96,10 @@ class Matcher:
             self._carry_over(lambda: self._fill(index))
 
     def _fill(self, index: int) -> None:
-        self._engine.fill(self._state, self._rows, index)
         if self._memory:
-            self._remembered.forbid(self._memory, self._rows[index], self._state, self._thin)
+            self._remembered.fill(self._engine, self._state, self._memory, self._rows, index, self._thin)
+        else:
+            self._engine.fill(self._state, self._rows, index)
 
     @property
     def _thin(self) -> bool:

@@ -77,7 +77,8 @@ class Lowering:
                 call = Call(Rule(self._name(term), lambda: seq(self.layout.colon_gap, self._inline(term, depth))))
             else:
                 with self.located(term):
-                    call = _scalar_member_value(replace(shape, through_ref=False), self.options)
+                    plain = replace(shape, through_ref=False) if shape.through_ref else shape
+                    call = _scalar_member_value(plain, self.options)
             self._member_values[key] = call
         return call
 
