@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +35,16 @@ def instance_text(data: Any) -> str:
     except UnicodeEncodeError:
         return json.dumps(data)
     return text
+
+
+def digest_of(cases: Iterable[Case], *more: Any) -> str:
+    """The same for the same cases in the same order, and the same of what else counts, as JSON."""
+    content = hashlib.sha256()
+    for case in cases:
+        content.update(json.dumps([case.id, case.schema, [[i.valid, i.text] for i in case.instances]]).encode())
+    for each in more:
+        content.update(json.dumps(each).encode())
+    return content.hexdigest()[:16]
 
 
 def case_from_row(row: Any, *, default_id: str) -> Case:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jsonschemabench.record import Record, Run
+from jsonschemabench.record import MaskRun, Record
 from jsonschemabench.summary import Summary, reasons
 from jsonschemabench.table import Table, microseconds, number, ratio
 
@@ -17,19 +17,19 @@ class Column:
     """A run under the name it has in the tables."""
 
     name: str
-    run: Run
+    run: MaskRun
 
     def about(self) -> str:
-        return f"{self.name}: version {self.run.header.version}; {self.run.header.options}"
+        return self.run.header.about(self.name)
 
     def records(self, ids: frozenset[str] | None = None) -> list[Record]:
-        return [record for record in self.run.records if ids is None or record.id in ids]
+        return [record for record in self.run.rows if ids is None or record.id in ids]
 
     def ids(self, *, compiled_only: bool = False) -> frozenset[str]:
-        return frozenset(record.id for record in self.run.records if record.compiled or not compiled_only)
+        return frozenset(record.id for record in self.run.rows if record.compiled or not compiled_only)
 
 
-def columns_of(runs: Sequence[Run], baseline: Sequence[Run] = ()) -> list[Column]:
+def columns_of(runs: Sequence[MaskRun], baseline: Sequence[MaskRun] = ()) -> list[Column]:
     """Columns in order, the baseline's last and marked."""
     fresh = [Column(run.header.engine, run) for run in runs]
     return fresh + [Column(f"{run.header.engine} (baseline)", run) for run in baseline]
@@ -60,6 +60,7 @@ def mask_tables(columns: Sequence[Column], num_slowest: int = 0) -> list[Table]:
 
 def _about(columns: Sequence[Column]) -> str:
     lines = [column.about() for column in columns]
+    lines += dict.fromkeys(column.run.header.where() for column in columns)
     lines.append("Times in µs. TTFM: compile + start + first mask; TBM: mask + bit test + commit, later tokens.")
     return "\n".join(lines)
 
@@ -125,8 +126,8 @@ def changed_verdicts(columns: Sequence[Column]) -> list[tuple[str, str, str, str
     for column in columns:
         engine = column.run.header.engine
         if column.name.endswith("(baseline)") and engine in fresh:
-            now = {record.id: record.category for record in fresh[engine].run.records}
-            for record in column.run.records:
+            now = {record.id: record.category for record in fresh[engine].run.rows}
+            for record in column.run.rows:
                 if record.id in now and now[record.id] != record.category:
                     changed.append((engine, record.id, record.category, now[record.id]))
     return changed

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import functools
 import gzip
-import hashlib
 import importlib
 import json
+import operator
 import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, TypeVar, cast
 
-from jsonschemabench.case import Case, case_from_row
+from jsonschemabench.case import Case, case_from_row, digest_of
 
 EMBEDDED = Path(__file__).parent / "data" / "small.jsonl"
+AnswerT = TypeVar("AnswerT")
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
 
 
@@ -43,14 +44,19 @@ class Dataset:
 
 
 def load_dataset(source: str | None) -> Dataset:
-    """Read a source: a path, ``owner/name[:config]`` on the Hugging Face hub, or None for the embedded set."""
+    """Read a source: a path, ``owner/name[:config]`` on the Hugging Face hub, or None for the embedded set.
+
+    A folder is MaskBench's, one JSON file a schema, or a copy of a data set of the hub, with its parquet files.
+    """
     path = EMBEDDED if source is None else Path(source)
     if path.is_dir():
-        rows = _folder_rows(path)
+        is_hub_copy = next(path.rglob("*.parquet"), None) is not None
+        rows = _hub_rows(str(source), str(path), "") if is_hub_copy else _folder_rows(path)
     elif path.is_file():
-        rows = _line_rows(path)
+        rows = line_rows(path)
     elif source is not None and HUB_NAME.fullmatch(source):
-        rows = _hub_rows(source)
+        name, _, config = source.partition(":")
+        rows = _hub_rows(source, name, config)
     else:
         raise DataProblem(f"there is no file or folder {source}")
     return _collect("embedded" if source is None else source, rows)
@@ -76,17 +82,11 @@ def _collect(source: str, rows: Iterator[Row]) -> Dataset:
         first = f"; the first fault: {damages[0].where}: {damages[0].reason}" if damages else ""
         raise DataProblem(f"{source} holds no cases{first}")
     ordered = tuple(cases[case_id] for case_id in sorted(cases))
-    return Dataset(source, _digest(ordered), ordered, tuple(damages))
+    return Dataset(source, digest_of(ordered), ordered, tuple(damages))
 
 
-def _digest(cases: tuple[Case, ...]) -> str:
-    content = hashlib.sha256()
-    for case in cases:
-        content.update(json.dumps([case.id, case.schema, [[i.valid, i.text] for i in case.instances]]).encode())
-    return content.hexdigest()[:16]
-
-
-def _line_rows(path: Path) -> Iterator[Row]:
+def line_rows(path: Path) -> Iterator[Row]:
+    """The lines of a file, gzipped or not, that are not blank."""
     with open(path, "rb") as raw:
         gzipped = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
@@ -115,21 +115,37 @@ def _json_file(file: Path) -> Any:
     return json.loads(file.read_bytes())
 
 
-def _hub_rows(source: str) -> Iterator[Row]:
-    """JSONSchemaBench on the hub has schemas (as text) and no instances: only compile and first mask are measured."""
+def from_hub(source: str, ask: Callable[[Any], AnswerT]) -> AnswerT:
+    """What ``ask`` gets out of the package ``datasets``. Raises ``DataProblem`` where it gets nothing."""
     try:
-        hub = importlib.import_module("datasets")
+        library = importlib.import_module("datasets")
     except ImportError as error:
         raise DataProblem(
-            f"{source} is not a path, and reading it from the Hugging Face hub needs the package datasets "
-            f"(pip install datasets): {error}"
+            f"{source} is a data set of the Hugging Face hub, which needs the package datasets ({error}). "
+            "Try: pip install 'structgen[datasets]', or name a file or folder with --data"
         ) from error
-    name, _, config = source.partition(":")
-    configs = [config] if config else [each for each in hub.get_dataset_config_names(name) if each != "default"]
-    for each in configs:
-        for part, rows in hub.load_dataset(name, each).items():
+    try:
+        return ask(library)
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        EOFError,
+    ) as error:  # all that it raises: not found, no network, bad data
+        said = " ".join(str(error).split())[:300]
+        raise DataProblem(f"{source} cannot be loaded: {type(error).__name__}: {said}") from error
+
+
+def _hub_rows(source: str, name: str, config: str) -> Iterator[Row]:
+    """JSONSchemaBench on the hub has schemas (as text) and no instances: only compile and first mask are measured."""
+    configs = from_hub(source, operator.methodcaller("get_dataset_config_names", name))
+    if config and config not in configs:
+        raise DataProblem(f"{name} has no part {config!r}; it has {', '.join(configs)}")
+    # "default" holds the rows of all others once more.
+    for each in [config] if config else [each for each in configs if each != "default"] or configs:
+        for part, rows in from_hub(source, operator.methodcaller("load_dataset", name, each)).items():
             for number, row in enumerate(rows):
-                where = f"{name} {each}/{part} row {number}"
+                where = f"{Path(name).name} {each}/{part} row {number}"
                 yield where, f"{each}---{part}-{number}", functools.partial(_hub_row, row, each)
 
 

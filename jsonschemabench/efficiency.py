@@ -98,7 +98,7 @@ def efficiency_tables(runs: Sequence[WrittenRun]) -> list[Table]:
     if len(runs) > 1:
         common = common_ids(runs)
         title = f"The {len(common):,} schemas for which all wrote a text"
-        if any(len(run.texts) > len(common) for run in runs):
+        if any(len(run.rows) > len(common) for run in runs):
             tables.append(_figures_table(title, runs, common, "What an engine refuses does not count here."))
         if (alone := _alone(runs)) is not None:
             tables.append(_ratio_table(runs, alone, common))
@@ -112,7 +112,8 @@ def efficiency_tables(runs: Sequence[WrittenRun]) -> list[Table]:
 
 def _about(runs: Sequence[WrittenRun]) -> str:
     data = runs[0].header.data
-    lines = [f"{run.header.engine}: version {run.header.version}; {run.header.options}" for run in runs]
+    lines = [run.header.about() for run in runs]
+    lines += dict.fromkeys(run.header.where() for run in runs)
     skip = ", tokens without alternative skip the model" if data.get("skip_forced") else ""
     lines.append(f"Model {data['model']}, greedy, at most {data['max_tokens']} tokens a text{skip}.")
     lines.append("A step is mask + forward pass + choice + commit; the time to the first token has the compile in it.")
@@ -120,7 +121,7 @@ def _about(runs: Sequence[WrittenRun]) -> str:
 
 
 def _figures_table(title: str, runs: Sequence[WrittenRun], ids: frozenset[str] | None, note: str = "") -> Table:
-    each = [figures([text for text in run.texts if ids is None or text.id in ids]) for run in runs]
+    each = [figures([text for text in run.rows if ids is None or text.id in ids]) for run in runs]
     rows = [(name, *(_cell(name, part[name]) for part in each)) for name in each[0]]
     return Table(title, ("metric", *(run.header.engine for run in runs)), rows, note)
 
@@ -138,9 +139,9 @@ def _alone(runs: Sequence[WrittenRun]) -> WrittenRun | None:
 
 
 def _ratio_table(runs: Sequence[WrittenRun], alone: WrittenRun, ids: frozenset[str]) -> Table:
-    base = figures([text for text in alone.texts if text.id in ids])
+    base = figures([text for text in alone.rows if text.id in ids])
     others = [run for run in runs if run is not alone]
-    each = [figures([text for text in run.texts if text.id in ids]) for run in others]
+    each = [figures([text for text in run.rows if text.id in ids]) for run in others]
     names = [name for name in base if "token µs" in name]
     rows = [(name, microseconds(base[name]), *(ratio(part[name], base[name]) for part in each)) for name in names]
     return Table(
@@ -154,7 +155,7 @@ def _ratio_table(runs: Sequence[WrittenRun], alone: WrittenRun, ids: frozenset[s
 def _invalid(run: WrittenRun) -> list[tuple[str, str, str, str]]:
     return [
         (run.header.engine, text.id, text.error, text.text[:80])
-        for text in run.texts
+        for text in run.rows
         if text.complete and text.valid is False
     ]
 
@@ -169,8 +170,8 @@ def efficiency_json(runs: Sequence[WrittenRun]) -> dict[str, Any]:
             "version": run.header.version,
             "options": run.header.options,
             "setup": run.header.setup,
-            "all": _plain(figures(run.texts)),
-            "common": _plain(figures([text for text in run.texts if text.id in ids])),
+            "all": _plain(figures(run.rows)),
+            "common": _plain(figures([text for text in run.rows if text.id in ids])),
         }
         for run in runs
     }

@@ -27,6 +27,7 @@ from jsonschemabench.engines.base import Engine, EngineUnavailable, Settings
 from jsonschemabench.measure import Bench, Event, Job
 from jsonschemabench.process import (
     current_mib,
+    describe_machine,
     die_with_parent,
     involuntary_switches,
     one_thread,
@@ -39,7 +40,7 @@ from jsonschemabench.tokenizer import Tokenizer
 
 POLL_S = 0.02
 
-FORK = multiprocessing.get_context("fork")
+FORK, SPAWN = multiprocessing.get_context("fork"), multiprocessing.get_context("spawn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,9 @@ class Outcome:
     detail: str = ""
     seconds: float = 0.0
     peak_mib: float = 0.0
+    begin_mib: float = 0.0
+    """What the worker held before and after the task; 0 where it did not live to tell."""
+    end_mib: float = 0.0
     switches: int = 0
 
 
@@ -71,6 +75,7 @@ class SetUp:
     options: str
     seconds: float
     resident_mib: float
+    machine: dict[str, Any] = field(default_factory=dict)
 
 
 class HarnessError(Exception):
@@ -79,7 +84,11 @@ class HarnessError(Exception):
 
 @dataclass
 class Lane:
-    """One engine, one worker. ``start``, then ``run`` or ``submit`` and ``take``, then ``close``."""
+    """One engine, one worker. ``start``, then ``run`` or ``submit`` and ``take``, then ``close``.
+
+    The nursery is forked, so that it shares what the caller has loaded. ``spawned`` starts it afresh instead: a caller
+    with threads must not fork; all that the lane is made of must then be picklable.
+    """
 
     make_engine: Callable[[], Engine]
     tokenizer: Tokenizer
@@ -87,15 +96,19 @@ class Lane:
     limits: Limits = field(default_factory=Limits)
     settings: Settings = field(default_factory=Settings)
     pin: int | None = None
+    spawned: bool = False
     _process: BaseProcess | None = field(default=None, init=False, repr=False)
 
     def start(self) -> SetUp:
         """Fork the nursery and wait until the engine is set up. Raises ``EngineUnavailable``."""
-        self.connection, theirs = FORK.Pipe()
-        process = FORK.Process(target=_nursery, args=(self, theirs), name="jsonschemabench-nursery")
-        self._process = process
+        context = SPAWN if self.spawned else FORK
+        mine, theirs = context.Pipe()
+        # Under fork the child has our end too, and must close it to see the caller go; under spawn it never has it.
+        inherited = None if self.spawned else mine
+        process = context.Process(target=_nursery, args=(self, theirs, inherited), name="jsonschemabench-nursery")
         process.start()
         theirs.close()
+        self.connection, self._process = mine, process
         try:
             kind, content = self.connection.recv()
         except EOFError:
@@ -145,18 +158,20 @@ def _exit(process: BaseProcess) -> str:
 # --- in the nursery -------------------------------------------------------------------------------------------------
 
 
-def _nursery(lane: Lane, caller: Connection) -> None:
+def _nursery(lane: Lane, caller: Connection, inherited: Connection | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     die_with_parent()
-    lane.connection.close()
+    if inherited is not None:
+        inherited.close()
     one_thread()
     begin = time.perf_counter()
     try:
         engine = lane.make_engine()
         engine.version()
         bench = Bench.set_up(engine, lane.tokenizer, lane.settings)
-        set_up = SetUp(engine.version(), engine.options(), time.perf_counter() - begin, current_mib())
+        seconds = time.perf_counter() - begin
+        set_up = SetUp(engine.version(), engine.options(), seconds, current_mib(), describe_machine())
     except EngineUnavailable as error:
         caller.send(("unavailable", str(error)))
         return
@@ -206,8 +221,8 @@ class _Worker:
         events: list[Event] = []
         peak_mib = 0.0
 
-        def ended(how: str, detail: str, switches: int = 0) -> Outcome:
-            return Outcome(how, events, detail, time.perf_counter() - begin, peak_mib, switches)
+        def ended(how: str, detail: str, **told: Any) -> Outcome:
+            return Outcome(how, events, detail, time.perf_counter() - begin, peak_mib, **told)
 
         try:
             self._connection.send(task)
@@ -228,7 +243,8 @@ class _Worker:
                     return ended("memory" if killed else "crash", detail)
                 if event["event"] == "end":
                     peak_mib = max(peak_mib, event["peak_mib"])
-                    return ended(event["ended"], event["detail"], event["switches"])
+                    told = {name: event[name] for name in ("begin_mib", "end_mib", "switches")}
+                    return ended(event["ended"], event["detail"], **told)
                 if event["event"] == "harness":
                     return str(event["traceback"])
                 events.append(event)
@@ -272,7 +288,7 @@ def _work(lane: Lane, bench: Bench, supervisor: Connection, theirs: Connection, 
             noise.seek(0)
             noise.truncate()
             reset_peak()
-            switches = involuntary_switches()
+            begin_mib, switches = current_mib(), involuntary_switches()
             ended, detail = "done", ""
             try:
                 for event in lane.job(bench, task):
@@ -290,6 +306,8 @@ def _work(lane: Lane, bench: Bench, supervisor: Connection, theirs: Connection, 
                     "ended": ended,
                     "detail": detail,
                     "peak_mib": resident_mib(os.getpid(), peak=True),
+                    "begin_mib": begin_mib,
+                    "end_mib": current_mib(),
                     "switches": involuntary_switches() - switches,
                 }
             )

@@ -44,6 +44,12 @@ class Model(Protocol):
     context: int | None
     """How many tokens prompt and text may have together; None where the model names no limit."""
     end_ids: frozenset[int]
+    settings: dict[str, Any]
+    """What else of it the figures depend on."""
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer for the engines, the same for all of them."""
 
     def load(self) -> None: ...
 
@@ -63,6 +69,7 @@ class TransformersModel:
         self._source = str(_embedded_path()) if self.is_embedded else self.name
         self._num_threads = num_threads
         self._chat = chat
+        self.settings = {"threads": num_threads, "chat": chat}
         self._model: Any = None
         self._is_ready = False
         # Asking the driver whether there is a GPU, as libraries do on import, would keep forked workers from using it.

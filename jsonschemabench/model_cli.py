@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from jsonschemabench import options as opt
 from jsonschemabench import quality as reasoning
-from jsonschemabench.dataset import Damage, DataProblem, load_dataset
+from jsonschemabench.dataset import DataProblem, load_dataset
 from jsonschemabench.efficiency import efficiency_json, efficiency_tables, prompt_for, schema_judge, tasks_of
 from jsonschemabench.engines.unconstrained import UNCONSTRAINED
 from jsonschemabench.judge import Judge
 from jsonschemabench.lane import Limits
 from jsonschemabench.model import TransformersModel
-from jsonschemabench.model_runs import ModelPlan, ModelResult, fitting, run_model
+from jsonschemabench.running import Result, run_engines
 from jsonschemabench.sample import sample_cases
-from jsonschemabench.table import Table, show
+from jsonschemabench.saying import finish, print_figures, say, say_skipped
 from jsonschemabench.writing import Task
+from jsonschemabench.written import Written
+from jsonschemabench.written_plan import fitting, writing_data, writing_plan
 
 ModelName = Annotated[
     str | None, typer.Option("--model", help="A transformers model: name or folder. Default: structgen's own.")
@@ -41,18 +43,16 @@ def efficiency(
     engine: opt.Engines = None,
     compare: opt.Compare = "",
     model: ModelName = None,
-    data: Annotated[
-        str | None,
-        typer.Option("--data", help="JSON lines (or gzipped), a MaskBench folder, or owner/name[:config] on the hub."),
-    ] = None,
-    sample: Annotated[int | None, typer.Option("--sample", min=1, help="So many schemas, stratified by split.")] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of the sample and of the order.")] = 0,
+    data: opt.Data = None,
+    sample: opt.Sample = None,
+    seed: opt.Seed = 0,
     max_tokens: MaxTokens = 256,
     skip_forced: SkipForced = False,
     unconstrained: Alone = True,
     threads: Threads = 1,
     chat: Chat = False,
     out: opt.Out = None,
+    resume: opt.Resume = False,
     limit_compile_s: opt.CompileLimit = MODEL_LIMITS.compile_s,
     limit_schema_s: SchemaLimit = MODEL_LIMITS.schema_s,
     limit_mem_gb: opt.MemoryLimit = MODEL_LIMITS.memory_gib,
@@ -63,25 +63,16 @@ def efficiency(
     engines = _engines(engine, compare, unconstrained)
     judge = Judge()
     dataset = load_dataset(data)
-    _say_damages(dataset.damages)
+    say_skipped(dataset.damages)
     loaded = TransformersModel(model, num_threads=threads, chat=chat)
     tasks = tasks_of(sample_cases(dataset.cases, sample, seed), loaded, prompt_for(loaded.name))
-    plan = ModelPlan(
-        command="efficiency",
-        tasks=_fitting(tasks, loaded, max_tokens),
-        data={"source": dataset.source, "digest": dataset.digest, "sampled": len(tasks), "seed": seed},
-        model=loaded,
-        tokenizer=loaded.tokenizer,
-        judge=schema_judge(judge),
-        max_tokens=max_tokens,
-        skip_forced=skip_forced,
-        limits=Limits(limit_compile_s, limit_schema_s, limit_mem_gb),
-        out=out,
-    )
-    result = run_model(plan, engines, opt.message_console())
+    about = {"source": dataset.source, "digest": dataset.digest, "sampled": len(tasks), "seed": seed}
+    about |= writing_data(loaded, max_tokens, skip_forced)
+    limits = Limits(limit_compile_s, limit_schema_s, limit_mem_gb)
+    result = _run("efficiency", engines, loaded, tasks, schema_judge(judge), about, limits, out, resume)
     if result.runs:
-        _print(efficiency_tables(result.runs), efficiency_json(result.runs), as_json, as_markdown)
-    _finish(result, engines)
+        print_figures(efficiency_tables(result.runs), efficiency_json(result.runs), as_json, as_markdown)
+    finish(result, engines)
 
 
 def quality(
@@ -100,6 +91,7 @@ def quality(
     threads: Threads = 1,
     chat: Chat = False,
     out: opt.Out = None,
+    resume: opt.Resume = False,
     limit_compile_s: opt.CompileLimit = MODEL_LIMITS.compile_s,
     limit_schema_s: SchemaLimit = MODEL_LIMITS.schema_s,
     limit_mem_gb: opt.MemoryLimit = MODEL_LIMITS.memory_gib,
@@ -111,39 +103,41 @@ def quality(
         raise typer.BadParameter(f"there is no task {task!r}; known are: {', '.join(reasoning.TASKS)}")
     engines = _engines(engine, compare, unconstrained)
     questions, damages = reasoning.load_questions(task, data)
-    _say_damages(damages)
+    say_skipped(damages)
     loaded = TransformersModel(model, num_threads=threads, chat=chat)
     asked = reasoning.tasks_of(task, questions, shots, loaded, loaded.is_embedded)[:sample]
-    plan = ModelPlan(
-        command=f"quality {task}",
-        tasks=_fitting(asked, loaded, max_tokens),
-        data={"source": data, "digest": f"{task}/{len(questions)}", "sampled": len(asked), "shots": shots},
-        model=loaded,
-        tokenizer=loaded.tokenizer,
-        judge=reasoning.answer_judge(task, questions),
-        max_tokens=max_tokens,
-        skip_forced=skip_forced,
-        limits=Limits(limit_compile_s, limit_schema_s, limit_mem_gb),
-        out=out,
-    )
-    result = run_model(plan, engines, opt.message_console())
+    about = {"source": data, "digest": reasoning.digest_of(questions), "sampled": len(asked), "shots": shots}
+    about |= writing_data(loaded, max_tokens, skip_forced)
+    limits = Limits(limit_compile_s, limit_schema_s, limit_mem_gb)
+    judged = reasoning.answer_judge(task, questions)
+    result = _run(f"quality {task}", engines, loaded, asked, judged, about, limits, out, resume)
     if result.runs:
-        figures = reasoning.quality_json(task, result.runs)
-        _print([reasoning.quality_table(task, result.runs)], figures, as_json, as_markdown)
-    _finish(result, engines)
+        table = reasoning.quality_table(task, result.runs)
+        print_figures([table], reasoning.quality_json(task, result.runs), as_json, as_markdown)
+    finish(result, engines)
+
+
+def _run(
+    command: str,
+    engines: Sequence[str],
+    model: TransformersModel,
+    tasks: Sequence[Task],
+    judged: Callable[[Task, Written], Written],
+    data: dict[str, Any],
+    limits: Limits,
+    out: Path | None,
+    resume: bool,
+) -> Result:
+    """Run the engines over the tasks that fit the model. ``data`` has what ``writing_data`` asks for."""
+    fit = _fitting(tasks, model, data["max_tokens"])
+    plan = writing_plan(command, fit, model, judged, data, limits=limits, out=out, resume=resume)
+    result = run_engines(plan, engines, opt.message_console())
+    say_skipped((), result)
+    return result
 
 
 def _engines(engine: list[str] | None, compare: str, unconstrained: bool) -> list[str]:
     return [*([UNCONSTRAINED] if unconstrained else []), *opt.engines_of(engine, compare)]
-
-
-def _say(text: str, style: str) -> None:
-    opt.message_console().print(text, style=style, markup=False, highlight=False)
-
-
-def _say_damages(damages: Sequence[Damage]) -> None:
-    for damage in damages:
-        _say(f"skipped {damage.where}: {damage.reason}", "yellow")
 
 
 def _fitting(tasks: Sequence[Task], model: TransformersModel, max_tokens: int) -> list[Task]:
@@ -153,22 +147,5 @@ def _fitting(tasks: Sequence[Task], model: TransformersModel, max_tokens: int) -
     if not fit:
         raise DataProblem(f"no prompt with {max_tokens} tokens of text fits the {limit}; try a smaller --max-tokens")
     if too_long:
-        _say(f"left out {len(too_long)} of {len(tasks)}: prompt and text do not fit the {limit}", "yellow")
+        say(f"left out {len(too_long)} of {len(tasks)}: prompt and text do not fit the {limit}")
     return fit
-
-
-def _print(tables: Sequence[Table], figures: dict[str, Any], as_json: bool, as_markdown: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(figures, indent=1, ensure_ascii=False))
-    else:
-        show(tables, markdown=as_markdown, console=opt.output_console(), write=typer.echo)
-
-
-def _finish(result: ModelResult, engines: Sequence[str]) -> None:
-    for name, reason in result.unavailable.items():
-        _say(f"{name} was not run: {reason}", "red")
-    if result.interrupted:
-        _say("interrupted; what was measured is kept", "yellow")
-        raise typer.Exit(130)
-    if result.unavailable:
-        raise typer.Exit(2 if len(result.unavailable) == len(engines) else 1)

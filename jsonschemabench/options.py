@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -27,13 +27,32 @@ Eos = Annotated[str | None, typer.Option("--eos", help="The end-of-text token, w
 CompileLimit = Annotated[float, typer.Option("--limit-compile-s", min=0.01, help="Limit for compile + first mask.")]
 SchemaLimit = Annotated[float, typer.Option("--limit-schema-s", min=0.01, help="Limit for a schema and its instances.")]
 MemoryLimit = Annotated[float, typer.Option("--limit-mem-gb", min=0.01, help="Resident memory of the worker, GiB.")]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        help="JSON lines (or gzipped), a MaskBench folder, a data set's folder, or its owner/name[:config] on the hub.",
+    ),
+]
+Sample = Annotated[int | None, typer.Option("--sample", min=1, help="So many schemas, stratified by split.")]
+Seed = Annotated[int, typer.Option("--seed", help="Of the sample and of the order.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where to keep the results, as JSON lines.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with what --out already holds.")]
 Pin = Annotated[
     str, typer.Option("--pin", help="Core that the worker runs on (several, with commas, for several --jobs).")
 ]
 Jobs = Annotated[
-    int, typer.Option("--jobs", "-j", min=1, help="Workers side by side. With more than one, times disturb each other.")
+    int | None,
+    typer.Option(
+        "--jobs",
+        "-j",
+        min=1,
+        help="Workers side by side: here 1 (with more, times disturb each other), on a cluster one for each core.",
+    ),
+]
+Ray = Annotated[
+    str | None,
+    typer.Option("--ray", help="Address of a Ray cluster to spread schemas over, each worker alone on a core."),
 ]
 Profile = Annotated[str, typer.Option("--profile", help="default or exact, for engines that have both.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Figures as JSON on standard output.")]
@@ -53,8 +72,23 @@ def engines_of(engines: list[str] | None, compare: str) -> list[str]:
     return list(dict.fromkeys(asked))
 
 
-def pins_of(pin: str, num_jobs: int) -> list[int]:
-    """Core numbers. Raises ``typer.BadParameter`` for cores that this process may not use."""
+def profile_of(profile: str) -> str:
+    """The profile. Raises ``typer.BadParameter``."""
+    if profile not in ("default", "exact"):
+        raise typer.BadParameter(f"--profile is default or exact, not {profile!r}")
+    return profile
+
+
+def workers_of(pin: str, jobs: int | None, ray: str | None) -> dict[str, Any]:
+    """The fields of a ``Plan`` that say where workers run. Raises ``typer.BadParameter``."""
+    if ray is None:
+        return {"pins": _pins_of(pin, jobs or 1), "num_lanes": jobs or 1}
+    if pin:
+        raise typer.BadParameter("--pin is for workers on this machine; with --ray each finds a core for itself")
+    return {"cluster": ray, "num_lanes": jobs or 0}
+
+
+def _pins_of(pin: str, num_jobs: int) -> list[int]:
     if not pin:
         return []
     try:
@@ -65,7 +99,7 @@ def pins_of(pin: str, num_jobs: int) -> list[int]:
         raise typer.BadParameter(f"this process may use the cores {sorted(os.sched_getaffinity(0))}, not {pin}")
     if len(cpus) < num_jobs:
         raise typer.BadParameter(f"--jobs {num_jobs} needs as many cores after --pin")
-    return cpus
+    return cpus[:num_jobs]
 
 
 def tokenizer_of(path: Path | None, eos: str | None) -> Tokenizer:

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib
+import hashlib
 import json
+import operator
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from jsonschemabench.dataset import HUB_NAME, Damage, DataProblem
+from jsonschemabench.dataset import HUB_NAME, Damage, DataProblem, Row, from_hub, line_rows
 from jsonschemabench.judge import NotStrictJson, read_strictly
 from jsonschemabench.model import Model
 from jsonschemabench.record import REFUSED
@@ -102,14 +103,14 @@ def load_questions(task: str, source: str) -> tuple[list[Question], list[Damage]
     """The questions of a JSON-lines file or a data set ``owner/name[:config]`` (its test part), and bad rows."""
     path = Path(source)
     if path.is_file():
-        rows = _file_rows(path)
+        rows = line_rows(path)
     elif HUB_NAME.fullmatch(source):
         rows = _hub_rows(source)
     else:
         raise DataProblem(f"there is no file {source}")
     questions: list[Question] = []
     damages: list[Damage] = []
-    for where, parse in rows:
+    for where, _, parse in rows:
         try:
             questions.append(_question(task, parse(), f"{len(questions):05d}"))
         except ValueError as error:
@@ -130,26 +131,17 @@ def _question(task: str, row: Any, question_id: str) -> Question:
     return Question(question_id, question, TASKS[task].normal(str(answer)), str(reasoning))
 
 
-def _file_rows(path: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
-    with open(path, encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                yield f"{path.name} line {number}", functools.partial(json.loads, line)
-
-
-def _hub_rows(source: str) -> Iterator[tuple[str, Callable[[], Any]]]:
-    try:
-        hub = importlib.import_module("datasets")
-    except ImportError as error:
-        raise DataProblem(
-            f"{source} is not a path, and reading it from the Hugging Face hub needs the package datasets "
-            f"(pip install datasets): {error}"
-        ) from error
+def _hub_rows(source: str) -> Iterator[Row]:
     name, _, config = source.partition(":")
-    parts = hub.load_dataset(name, config or None)
+    parts = from_hub(source, operator.methodcaller("load_dataset", name, config or None))
     part = "test" if "test" in parts else next(iter(parts))
     for number, row in enumerate(parts[part]):
-        yield f"{source} {part} row {number}", functools.partial(dict, row)
+        yield f"{source} {part} row {number}", "", functools.partial(dict, row)
+
+
+def digest_of(questions: Sequence[Question]) -> str:
+    """The same for the same questions."""
+    return hashlib.sha256(json.dumps([dataclasses.astuple(each) for each in questions]).encode()).hexdigest()[:16]
 
 
 def tasks_of(task: str, questions: Sequence[Question], num_shots: int, model: Model, embedded: bool) -> list[Task]:
@@ -240,10 +232,10 @@ def quality_figures(texts: Sequence[Written]) -> dict[str, float]:
 
 def quality_table(task: str, runs: Sequence[WrittenRun]) -> Table:
     """Accuracy of each engine beside that of the model alone."""
-    each = [quality_figures(run.texts) for run in runs]
+    each = [quality_figures(run.rows) for run in runs]
     forms = {name: "{:,.1f}" if "%" in name else "{:,.0f}" for name in each[0]}
     rows = [(name, *(form.format(part[name]) for part in each)) for name, form in forms.items()]
-    refused = sorted({run.header.engine for run in runs if any(text.ended == REFUSED for text in run.texts)})
+    refused = sorted({run.header.engine for run in runs if any(text.ended == REFUSED for text in run.rows)})
     note = f"Model {runs[0].header.data['model']}, greedy; exact match of the answer."
     if refused:
         note += f" Refused the schema: {', '.join(refused)}."
@@ -255,5 +247,5 @@ def quality_json(task: str, runs: Sequence[WrittenRun]) -> dict[str, Any]:
     return {
         "task": task,
         "data": runs[0].header.data,
-        "engines": {run.header.engine: quality_figures(run.texts) for run in runs},
+        "engines": {run.header.engine: quality_figures(run.rows) for run in runs},
     }

@@ -1,27 +1,29 @@
-"""Running cases under one engine: lanes, progress, the run file, and going on where an earlier run stopped.
+"""Running engines over tasks: workers, progress, the run file, and going on where an earlier run stopped.
 
-Serves ``masks`` and ``suite``, which differ only in where cases come from and how records are shown.
+Serves every command that compares engines. They differ in their tasks, in what a worker does with one (the lane's job),
+and in the row that is kept of it; the defaults of ``Plan`` are those of ``masks`` and ``suite``.
 """
 
 from __future__ import annotations
 
 import datetime
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from jsonschemabench.case import Case
 from jsonschemabench.engines import Engine, EngineUnavailable, Settings, make_engine
+from jsonschemabench.fleet import Fleet, LocalFleet
 from jsonschemabench.lane import Lane, Limits, Outcome, SetUp
-from jsonschemabench.measure import measure_case
-from jsonschemabench.process import describe_machine, keep_off, memory_is_watched
-from jsonschemabench.record import Header, Record, Run, RunFile, header_line, read_runs, record_line, record_of
+from jsonschemabench.measure import Job, measure_case
+from jsonschemabench.process import memory_is_watched
+from jsonschemabench.record import RECORDS, record_of
+from jsonschemabench.runfile import Header, Kind, Run, RunFile, file_of, header_line, read_runs, row_line
 from jsonschemabench.tokenizer import Tokenizer
 
 
@@ -29,82 +31,93 @@ class RunProblem(Exception):
     """A run that cannot be started as asked, and what to do about it."""
 
 
+class Task(Protocol):
+    """What a worker is given; its name is the same from run to run."""
+
+    @property
+    def id(self) -> str: ...
+
+
+def never(task: Any, rows: Mapping[str, Any]) -> bool:
+    """Skip nothing."""
+    return False
+
+
 @dataclass(frozen=True)
 class Plan:
     """Everything that is the same for all engines of a command."""
 
     command: str
-    cases: Sequence[Case]
+    tasks: Sequence[Any]
+    """Each has an ``id``; see ``Task``."""
     data: dict[str, Any]
     tokenizer: Tokenizer
     limits: Limits = field(default_factory=Limits)
     settings: Settings = field(default_factory=Settings)
     pins: Sequence[int] = ()
     num_lanes: int = 1
+    cluster: str | None = None
+    """The address of a Ray cluster to run on; ``num_lanes`` 0 is then a worker for each of its cores."""
     out: Path | None = None
     resume: bool = False
+    job: Job = measure_case
+    kind: Kind[Any] = RECORDS
+    row: Callable[[str, Any, Outcome, Limits], Any] = record_of
+    """(engine, task, outcome, limits) to the row that is kept; called outside everything timed."""
+    skip: Callable[[Any, Mapping[str, Any]], bool] = never
+    """Whether a task need not be run, given the rows so far by their ids."""
+    make_engine: Callable[[str], Engine] = make_engine
 
 
 @dataclass
 class Result:
     """The runs that were made, the engines that could not be, and whether the user stopped it."""
 
-    runs: list[Run] = field(default_factory=list)
+    runs: list[Run[Any]] = field(default_factory=list)
     unavailable: dict[str, str] = field(default_factory=dict)
     interrupted: bool = False
 
 
-def run_engines(
-    plan: Plan,
-    engines: Sequence[str],
-    console: Console,
-    factory: Callable[[str], Engine] = make_engine,
-) -> Result:
-    """Run engines in turn over the same cases. Ctrl-C ends it and keeps what was measured."""
-    if plan.pins:
-        keep_off(set(plan.pins))
+def run_engines(plan: Plan, engines: Sequence[str], console: Console) -> Result:
+    """Run engines in turn over the same tasks. Ctrl-C ends it and keeps what was measured."""
     earlier = _earlier_runs(plan, engines)
     result = Result()
     for engine in engines:
-        records: dict[str, Record] = {}
-        lanes = [
-            Lane(
-                functools.partial(factory, engine),
-                plan.tokenizer,
-                measure_case,
-                plan.limits,
-                plan.settings,
-                plan.pins[index] if index < len(plan.pins) else None,
-            )
-            for index in range(plan.num_lanes)
-        ]
+        rows: dict[str, Any] = {}
+        fleet = _fleet(plan, engine)
         header: Header | None = None
         try:
             console.print(f"{engine}: setting up", style="dim")  # no spinner: its thread must not run while we fork
-            set_ups = [lane.start() for lane in lanes]
-            header = _header(plan, engine, set_ups[0])
-            records = _kept(earlier.get(engine), header, plan)
-            _measure(plan, header, lanes, records, new=engine not in earlier, console=console)
+            header = _header(plan, engine, fleet.start())
+            rows = _kept(earlier.get(engine), header, plan)
+            _measure(plan, header, fleet, rows, new=engine not in earlier, console=console)
         except EngineUnavailable as error:
             result.unavailable[engine] = str(error)
         except KeyboardInterrupt:
             result.interrupted = True
         finally:
-            for lane in lanes:
-                lane.close()
-        if header is not None and records:
-            wanted = {case.id for case in plan.cases}
-            result.runs.append(Run(header, tuple(each for each in records.values() if each.id in wanted)))
+            fleet.close()
+        if header is not None and rows:
+            result.runs.append(Run(header, tuple(rows.values())))
         if result.interrupted:
             break
     return result
 
 
-def _measure(
-    plan: Plan, header: Header, lanes: Sequence[Lane], records: dict[str, Record], *, new: bool, console: Console
-) -> None:
-    todo = [case for case in plan.cases if case.id not in records]
-    file = RunFile(_file_of(plan.out, header.engine)) if plan.out else None
+def _fleet(plan: Plan, engine: str) -> Fleet:
+    def lane(pin: int | None) -> Lane:
+        make = functools.partial(plan.make_engine, engine)
+        return Lane(make, plan.tokenizer, plan.job, plan.limits, plan.settings, pin)
+
+    if plan.cluster is not None:
+        from jsonschemabench.ray_fleet import RayFleet
+
+        return RayFleet(lane(None), plan.cluster, plan.num_lanes)
+    return LocalFleet([lane(plan.pins[index] if plan.pins else None) for index in range(plan.num_lanes)])
+
+
+def _measure(plan: Plan, header: Header, fleet: Fleet, rows: dict[str, Any], *, new: bool, console: Console) -> None:
+    file = RunFile(file_of(plan.out, header.engine)) if plan.out else None
     try:
         if file and new:
             file.write([header_line(header)])
@@ -115,44 +128,30 @@ def _measure(
             TextColumn("{task.fields[tally]}"),
         )
         with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
-            bar = progress.add_task(header.engine, total=len(plan.cases), completed=len(records), tally="")
-            for case, outcome in run_cases(lanes, todo):
-                record = record_of(header.engine, case.id, case.split, outcome, plan.limits.compile_s)
-                records[case.id] = record
+            tally = Counter(row.category for row in rows.values())
+            bar = progress.add_task(header.engine, total=len(plan.tasks), completed=len(rows), tally=_said(tally))
+
+            def todo() -> Iterator[Any]:
+                for task in [task for task in plan.tasks if task.id not in rows]:
+                    if plan.skip(task, rows):
+                        progress.update(bar, advance=1)
+                    else:
+                        yield task
+
+            for task, outcome in fleet.run(todo()):
+                row = plan.row(header.engine, task, outcome, plan.limits)
+                rows[task.id] = row
                 if file:
-                    file.write([record_line(record)])
-                progress.update(bar, advance=1, tally=_tally(records))
+                    file.write([row_line(plan.kind, row)])
+                tally[row.category] += 1
+                progress.update(bar, advance=1, tally=_said(tally))
     finally:
         if file:
             file.close()
 
 
-def run_cases(lanes: Sequence[Lane], cases: Sequence[Case]) -> Iterator[tuple[Case, Outcome]]:
-    """Spread cases over started lanes; outcomes come as they are ready."""
-    waiting = iter(cases)
-    busy: dict[Any, tuple[Lane, Case]] = {}
-
-    def give(lane: Lane) -> None:
-        case = next(waiting, None)
-        if case is not None:
-            lane.submit(case)
-            busy[lane.connection] = (lane, case)
-
-    for lane in lanes:
-        give(lane)
-    while busy:
-        for connection in wait(list(busy)):
-            lane, case = busy.pop(connection)
-            outcome = lane.take()
-            give(lane)
-            yield case, outcome
-
-
-def _tally(records: dict[str, Record]) -> str:
-    counts: dict[str, int] = {}
-    for record in records.values():
-        counts[record.category] = counts.get(record.category, 0) + 1
-    return ", ".join(f"{count} {category}" for category, count in sorted(counts.items(), key=lambda item: -item[1]))
+def _said(tally: Counter[str]) -> str:
+    return ", ".join(f"{count} {category}" for category, count in tally.most_common())
 
 
 def _header(plan: Plan, engine: str, set_up: SetUp) -> Header:
@@ -168,40 +167,36 @@ def _header(plan: Plan, engine: str, set_up: SetUp) -> Header:
         },
         data=plan.data,
         limits={**asdict(plan.limits), "memory_enforced": memory_is_watched()},
-        machine={**describe_machine(), "pinned_to": list(plan.pins), "lanes": plan.num_lanes},
+        machine=set_up.machine,
         started=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         setup={"seconds": round(set_up.seconds, 2), "resident_mib": round(set_up.resident_mib, 1)},
     )
 
 
-# --- the files of a run ---------------------------------------------------------------------------------------------
+# --- going on -------------------------------------------------------------------------------------------------------
 
 
-def _file_of(out: Path, engine: str) -> Path:
-    return out if out.suffix == ".jsonl" else out / f"{engine}.jsonl"
-
-
-def _earlier_runs(plan: Plan, engines: Sequence[str]) -> dict[str, Run]:
+def _earlier_runs(plan: Plan, engines: Sequence[str]) -> dict[str, Run[Any]]:
     """What the output files already hold. Raises ``RunProblem`` where they hold something and ``resume`` is off."""
-    earlier: dict[str, Run] = {}
+    earlier: dict[str, Run[Any]] = {}
     if plan.out is None:
         return earlier
-    for file in sorted({_file_of(plan.out, engine) for engine in engines}):
+    for file in sorted({file_of(plan.out, engine) for engine in engines}):
         if not file.exists() or file.stat().st_size == 0:
             continue
         if not plan.resume:
             raise RunProblem(f"{file} exists; go on with it by --resume, or name another --out")
-        earlier.update({run.header.engine: run for run in read_runs(file)})
+        earlier.update({run.header.engine: run for run in read_runs(file, plan.kind)})
     return earlier
 
 
-def _kept(earlier: Run | None, header: Header, plan: Plan) -> dict[str, Record]:
-    """The records that need not be measured again. Raises ``RunProblem`` where they are of another kind of run."""
+def _kept(earlier: Run[Any] | None, header: Header, plan: Plan) -> dict[str, Any]:
+    """The rows that need not be measured again. Raises ``RunProblem`` where they are of another kind of run."""
     if earlier is None:
         return {}
     before, now = earlier.header.identity(), header.identity()
-    other = [f"{name} was {before[name]!r} and is {now[name]!r}" for name in now if before.get(name) != now[name]]
+    other = [f"{name} was {before.get(name)!r} and is {now[name]!r}" for name in now if before.get(name) != now[name]]
     if other:
         raise RunProblem(f"cannot go on with the run of {header.engine}: {'; '.join(other)}")
-    wanted = {case.id for case in plan.cases}
-    return {record.id: record for record in earlier.records if record.id in wanted}
+    wanted = {task.id for task in plan.tasks}
+    return {row.id: row for row in earlier.rows if row.id in wanted}

@@ -5,31 +5,54 @@ When an engine refuses, dies or runs out at a size, the larger sizes of that fam
 
 from __future__ import annotations
 
-import functools
 import itertools
-import json
 import math
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-from jsonschemabench.engines import Engine, EngineUnavailable, make_engine
-from jsonschemabench.lane import Lane, Limits
 from jsonschemabench.measure import Bench, Event, measure_case
-from jsonschemabench.process import keep_off
-from jsonschemabench.record import Record, record_of
+from jsonschemabench.record import MaskRun, Record
 from jsonschemabench.scale_families import FAMILIES, family_case
 from jsonschemabench.table import Table
 from jsonschemabench.times import Times
-from jsonschemabench.tokenizer import Tokenizer
 
 SIZES = (10, 100, 1_000, 10_000, 100_000)
-BEND = 2.0
+BEND = 1.5
 """A curve bends where a time grows more than this many times faster than the size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A size of a family; the worker makes its schema, since a deep one does not pass through a pipe."""
+
+    family: str
+    size: int
+    max_tokens: int
+
+    @property
+    def id(self) -> str:
+        return f"{self.family}/{self.size}"
+
+    @property
+    def split(self) -> str:
+        return self.family
+
+
+def probes_of(families: Sequence[str], sizes: Sequence[int], max_tokens: int) -> list[Probe]:
+    """Every size of every family, family by family, in growing order."""
+    return [Probe(family, size, max_tokens) for family in families for size in sorted(sizes)]
+
+
+def probe(bench: Bench, task: Probe) -> Iterator[Event]:
+    """The lane's job."""
+    yield from measure_case(bench, family_case(task.family, task.size), task.max_tokens)
+
+
+def broke_before(task: Probe, rows: Mapping[str, Record]) -> bool:
+    """Whether a smaller size of the family was lost, so that this one need not be tried."""
+    points = (point_of(record) for record in rows.values() if record.split == task.family)
+    return any(point.size < task.size and point.ended != "done" for point in points)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,56 +70,11 @@ class Point:
     max_us: float
     num_masks: int
     cut: bool
-    peak_mib: float
+    added_mib: float
+    """The worker's peak above what it held before; NaN where that is not known."""
 
 
-def probe(bench: Bench, task: tuple[str, int, int]) -> Iterator[Event]:
-    """The lane's job: the schema is made in the worker, since a deep one does not pass through a pipe."""
-    family, size, max_tokens = task
-    yield from measure_case(bench, family_case(family, size), max_tokens)
-
-
-def run_scale(
-    engines: Sequence[str],
-    tokenizer: Tokenizer,
-    families: Sequence[str],
-    sizes: Sequence[int],
-    limits: Limits,
-    max_tokens: int,
-    console: Console,
-    pin: int | None = None,
-    factory: Callable[[str], Engine] = make_engine,
-) -> Generator[Point, None, None]:
-    """Points as they are measured. Raises ``EngineUnavailable``."""
-    if pin is not None:
-        keep_off({pin})
-    for engine in engines:
-        lane = Lane(functools.partial(factory, engine), tokenizer, probe, limits, pin=pin)
-        try:
-            console.print(f"{engine}: setting up", style="dim")
-            try:
-                lane.start()
-            except EngineUnavailable as error:
-                raise EngineUnavailable(f"{engine}: {error}") from error
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-            with Progress(*columns, console=console) as progress:
-                bar = progress.add_task(engine, total=len(families) * len(sizes))
-                for family in families:
-                    for size in sizes:
-                        progress.update(bar, description=f"{engine} {family} {size:,}")
-                        outcome = lane.run((family, size, max_tokens))
-                        record = record_of(engine, f"{family}/{size}", family, outcome, limits.compile_s)
-                        point = point_of(record, size)
-                        yield point
-                        progress.advance(bar)
-                        if point.ended != "done":
-                            progress.advance(bar, len(sizes) - 1 - list(sizes).index(size))
-                            break
-        finally:
-            lane.close()
-
-
-def point_of(record: Record, size: int) -> Point:
+def point_of(record: Record) -> Point:
     """What a record says of its size."""
     masks = Times.of(record.mask_ns)
     wrong = [verdict for verdict in record.verdicts if not verdict.right]
@@ -106,7 +84,7 @@ def point_of(record: Record, size: int) -> Point:
     return Point(
         engine=record.engine,
         family=record.split,
-        size=size,
+        size=int(record.id.rpartition("/")[2]),
         ended=ended,
         detail=detail,
         ttfm_us=math.nan if record.ttfm_ns is None else record.ttfm_ns / 1000,
@@ -114,28 +92,43 @@ def point_of(record: Record, size: int) -> Point:
         max_us=masks.percentiles_us[-1],
         num_masks=masks.num,
         cut=any(verdict.cut for verdict in record.verdicts),
-        peak_mib=record.peak_mib,
+        added_mib=max(0.0, record.peak_mib - record.begin_mib) if record.begin_mib else math.nan,
     )
 
 
-def write_points(path: Path, points: Sequence[Point]) -> None:
-    """Points as JSON lines."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(point_json(point)) + "\n" for point in points), encoding="utf-8")
+def points_of(runs: Sequence[MaskRun]) -> list[Point]:
+    """The points of runs of ``scale``."""
+    return [point_of(record) for run in runs for record in run.rows]
 
 
-def point_json(point: Point) -> dict[str, Any]:
-    """A point as JSON, which has no NaN."""
+def scale_json(runs: Sequence[MaskRun]) -> dict[str, Any]:
+    """Points as JSON, which has no NaN, by engine."""
+    points = points_of(runs)
+    return {
+        run.header.engine: {
+            "version": run.header.version,
+            "options": run.header.options,
+            "machine": run.header.machine,
+            "limits": run.header.limits,
+            "points": [_point_json(point) for point in points if point.engine == run.header.engine],
+        }
+        for run in runs
+    }
+
+
+def _point_json(point: Point) -> dict[str, Any]:
     return {
         name: None if isinstance(value, float) and math.isnan(value) else value for name, value in asdict(point).items()
     }
 
 
-def scale_tables(points: Sequence[Point], engines: Sequence[str], sizes: Sequence[int]) -> list[Table]:
-    """A table a family, and one that says where each engine bends or breaks."""
+def scale_tables(runs: Sequence[MaskRun]) -> list[Table]:
+    """A table a family, and one that says where each engine bends or breaks. At least one run."""
+    points, engines = points_of(runs), [run.header.engine for run in runs]
+    sizes = sorted({point.size for point in points})
     by_key = {(point.family, point.engine, point.size): point for point in points}
     families = [family for family in FAMILIES if any(point.family == family for point in points)]
-    note = "first mask · mean / slowest mask · peak memory of the process; * the text was cut at the token limit"
+    note = "first mask · mean / slowest later mask · memory added at the peak; * the text was cut at the token limit"
     tables = []
     for family in families:
         rows = [(f"{size:,}", *(_cell(by_key.get((family, engine, size))) for engine in engines)) for size in sizes]
@@ -144,9 +137,18 @@ def scale_tables(points: Sequence[Point], engines: Sequence[str], sizes: Sequenc
     for family in families:
         curves = ([by_key[key] for size in sizes if (key := (family, engine, size)) in by_key] for engine in engines)
         verdicts.append((family, *map(verdict_of, curves)))
-    bends = f"A curve bends where its first mask or its mean mask grows more than {BEND:g} times faster than the size."
+    limits = runs[0].header.limits
+    about = [run.header.about() for run in runs]
+    about += dict.fromkeys(run.header.where() for run in runs)
+    about.append(
+        "Limits: {compile_s:g} s to the first mask, {schema_s:g} s in all, {memory_gib:g} GiB.".format(**limits)
+    )
+    about.append(
+        f"A curve bends where its first mask or its mean mask grows more than {BEND:g} times faster than the size."
+    )
     every_column = frozenset(range(len(engines) + 1))
-    return [*tables, Table("Where each bends or breaks", ("family", *engines), verdicts, bends, every_column)]
+    columns = ("family", *engines)
+    return [Table("Where each bends or breaks", columns, verdicts, "\n".join(about), every_column), *tables]
 
 
 def verdict_of(curve: Sequence[Point]) -> str:
@@ -178,7 +180,11 @@ def _cell(point: Point | None) -> str:
     if point.ended != "done":
         return point.ended
     cut = "*" if point.cut else ""
-    return f"{_time(point.ttfm_us)} · {_time(point.mean_us)} / {_time(point.max_us)}{cut} · {point.peak_mib:,.0f} MiB"
+    return f"{_time(point.ttfm_us)} · {_time(point.mean_us)} / {_time(point.max_us)}{cut} · {_mib(point.added_mib)}"
+
+
+def _mib(amount: float) -> str:
+    return "—" if math.isnan(amount) else f"{amount:,.0f} MiB"
 
 
 def _time(us: float) -> str:

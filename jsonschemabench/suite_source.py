@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from jsonschemabench.case import Case, Instance, instance_text
+from jsonschemabench.case import Case, Instance, digest_of, instance_text
 
 REMOTES_BASE = "http://localhost:1234/"
 """The address that the suite's schemas expect its ``remotes`` folder to be served at."""
@@ -38,6 +38,11 @@ class Suite:
     draft: str
     cases: tuple[Case, ...]
     remotes: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """The same for the same groups and documents."""
+        return digest_of(self.cases, self.remotes)
 
 
 def load_suite(source: Path, draft: str, *, optional: bool = False, formats: bool = False) -> Suite:

@@ -46,9 +46,9 @@ def suite_tables(columns: Sequence[Column], draft: str) -> list[Table]:
         (parts[0][0], *(number(value) for _, value in parts))
         for parts in zip(*(suite_counts(column.records()).items() for column in columns), strict=True)
     ]
-    files = sorted({record.split for column in columns for record in column.run.records})
+    files = sorted({record.split for column in columns for record in column.run.rows})
     by_file = [
-        (file, *(keyword_cell([record for record in column.run.records if record.split == file]) for column in columns))
+        (file, *(keyword_cell([record for record in column.run.rows if record.split == file]) for column in columns))
         for file in files
     ]
     legend = "groups compiled/all; right, valid rejected (vr) and invalid accepted (ia) tests of those groups"
@@ -63,7 +63,7 @@ def wrong_verdicts(column: Column, limit: int) -> Table:
     """The first wrong verdicts of an engine, group by group."""
     rows = [
         (record.id, str(index), "valid rejected" if verdict.valid else "invalid accepted", str(verdict.num_read))
-        for record in column.run.records
+        for record in column.run.rows
         for index, verdict in enumerate(record.verdicts)
         if verdict.valid != verdict.accepted
     ]
@@ -76,12 +76,12 @@ def suite_json(columns: Sequence[Column], draft: str) -> dict[str, Any]:
     engines = {}
     for column in columns:
         by_file: dict[str, list[Record]] = {}
-        for record in column.run.records:
+        for record in column.run.rows:
             by_file.setdefault(record.split, []).append(record)
         engines[column.name] = {
             "version": column.run.header.version,
             "options": column.run.header.options,
-            "all": suite_counts(column.run.records),
+            "all": suite_counts(column.run.rows),
             "by_file": {file: suite_counts(records) for file, records in sorted(by_file.items())},
         }
     return {"draft": draft, "engines": engines}

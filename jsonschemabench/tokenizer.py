@@ -6,10 +6,12 @@ Needs the package ``tokenizers`` and nothing of structgen.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gzip
 import hashlib
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,9 @@ class TokenizerProblem(Exception):
 class Tokenizer:
     """A tokenizer file. ``eos`` names the end-of-text token where the usual names and files do not tell it."""
 
+    folder: tempfile.TemporaryDirectory[str] | None = None
+    """Where the file is, if it was made here and goes with this object."""
+
     def __init__(self, path: str | Path, *, eos: str | None = None) -> None:
         self.path = _find_file(Path(path))
         raw = self.path.read_bytes()
@@ -59,6 +64,10 @@ class Tokenizer:
         if self.eos_token not in vocabulary:
             raise TokenizerProblem(f"{self.path.name} has no token {self.eos_token!r}; name its end of text with --eos")
         self.eos_token_id: int = vocabulary[self.eos_token]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travels as its text: another process, or another machine, may not have the file."""
+        return _unpacked, (str(self.path), self.digest, self.json_text, self.eos_token)
 
     @functools.cached_property
     def token_bytes(self) -> list[bytes | None]:
@@ -121,6 +130,21 @@ class Tokenizer:
             else:
                 raise TokenizerProblem(f"{self.path.name} has no token for the byte {wanted[at]:#04x}")
         return token_ids
+
+
+def _unpacked(path: str, digest: str, json_text: str, eos: str) -> Tokenizer:
+    """The tokenizer of another process: its file where it is the same here, else a copy that lives as long as it."""
+    with contextlib.suppress(TokenizerProblem, OSError, ValueError):
+        found = Tokenizer(path, eos=eos)
+        if found.digest == digest:
+            return found
+    folder = tempfile.TemporaryDirectory(prefix="jsonschemabench-")
+    copy = Path(folder.name) / Path(path).name.removesuffix(".gz")
+    copy.write_text(json_text, encoding="utf-8")
+    (copy.parent / "tokenizer_config.json").write_text(json.dumps({"eos_token": eos}), encoding="utf-8")
+    tokenizer = Tokenizer(copy, eos=eos)
+    tokenizer.folder = folder
+    return tokenizer
 
 
 def default_tokenizer_path() -> Path:

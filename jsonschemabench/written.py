@@ -1,15 +1,14 @@
-"""What a run with a model leaves behind: a header and one line a text, as JSON lines."""
+"""A row of ``efficiency`` and ``quality``: one text under one engine."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from jsonschemabench.lane import Outcome
-from jsonschemabench.record import FORMAT, REFUSED, Header
+from jsonschemabench.lane import Limits, Outcome
+from jsonschemabench.record import REFUSED
+from jsonschemabench.runfile import Kind, Run
 from jsonschemabench.writing import END, LENGTH, STUCK, Task
 
 
@@ -47,6 +46,11 @@ class Written:
         return self.ended == "done"
 
     @property
+    def category(self) -> str:
+        """The one word for this text: how it ended, or how its schema did where there is none."""
+        return self.finish if self.done else self.ended
+
+    @property
     def complete(self) -> bool:
         return self.done and self.finish == END
 
@@ -58,8 +62,13 @@ class Written:
     def stuck(self) -> bool:
         return self.done and self.finish == STUCK
 
+    @classmethod
+    def read(cls, row: dict[str, Any]) -> Written:
+        """From the JSON of a line."""
+        return cls(**{**row, "step_ns": tuple(row["step_ns"]), "engine_ns": tuple(row["engine_ns"])})
 
-def written_of(engine: str, task: Task, outcome: Outcome) -> Written:
+
+def written_of(engine: str, task: Task, outcome: Outcome, limits: Limits) -> Written:
     """Fold what a worker reported into one line; it is not judged yet."""
     events = {event["event"]: event for event in outcome.events}
     compiled, refused, text = events.get("compiled"), events.get("refused"), events.get("written")
@@ -77,54 +86,10 @@ def written_of(engine: str, task: Task, outcome: Outcome) -> Written:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenRun:
-    """A header with its texts; ``damages`` are the lines of its file that could not be read."""
-
-    header: Header
-    texts: tuple[Written, ...]
-    damages: tuple[str, ...] = ()
-
-
-def written_line(text: Written) -> str:
-    return json.dumps({"written": asdict(text)}, separators=(",", ":"))
-
-
-def file_of(out: Path, engine: str) -> Path:
-    """The file of an engine's run: ``out`` itself where it names one file, else one in that folder."""
-    return out if out.suffix == ".jsonl" else out / f"{engine}.jsonl"
-
-
-def read_written(file: Path) -> list[WrittenRun]:
-    """The runs of one file. A damaged line is skipped and named in ``damages``."""
-    headers: dict[str, Header] = {}
-    texts: dict[str, dict[str, Written]] = {}
-    damages: list[str] = []
-    with open(file, encoding="utf-8", errors="replace") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-                if "header" in row:
-                    if row["format"] != FORMAT:
-                        raise ValueError(f"format {row['format']}, this version reads {FORMAT}")
-                    header = Header(**row["header"])
-                    headers.setdefault(header.engine, header)
-                else:
-                    text = _written_from(row["written"])
-                    texts.setdefault(text.engine, {})[text.id] = text
-            except (ValueError, KeyError, TypeError) as error:
-                damages.append(f"{file.name} line {number}: {type(error).__name__}: {error}")
-    return [
-        WrittenRun(header, tuple(texts.get(engine, {}).values()), tuple(damages)) for engine, header in headers.items()
-    ]
-
-
-def _written_from(row: dict[str, Any]) -> Written:
-    return Written(**{**row, "step_ns": tuple(row["step_ns"]), "engine_ns": tuple(row["engine_ns"])})
+WRITTEN = Kind("written", Written.read)
+WrittenRun = Run[Written]
 
 
 def common_ids(runs: Sequence[WrittenRun]) -> frozenset[str]:
     """The tasks for which every run has a text."""
-    return frozenset.intersection(*(frozenset(text.id for text in run.texts if text.done) for run in runs))
+    return frozenset.intersection(*(frozenset(text.id for text in run.rows if text.done) for run in runs))

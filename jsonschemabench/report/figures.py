@@ -41,7 +41,7 @@ Styles = Mapping[str, int]
 def styles_of(results: Results) -> dict[str, int]:
     """Engines in order of appearance; more than there are styles begin anew."""
     names = [column.name for column in results.masks]
-    names += [point.engine for point in results.points]
+    names += [run.header.engine for run in results.scale]
     names += [run.header.engine for run in results.efficiency]
     return {name: index % svg.NUM_STYLES for index, name in enumerate(dict.fromkeys(names))}
 
@@ -50,8 +50,8 @@ def mask_figures(columns: Sequence[Column], styles: Styles) -> list[Figure]:
     """Mask times, coverage by split, and times to the first mask."""
     if not columns:
         return []
-    later = [[ns for record in column.run.records for times in record.mask_ns for ns in times] for column in columns]
-    first = [[r.ttfm_ns for r in column.run.records if r.ttfm_ns is not None] for column in columns]
+    later = [[ns for record in column.run.rows for times in record.mask_ns for ns in times] for column in columns]
+    first = [[r.ttfm_ns for r in column.run.rows if r.ttfm_ns is not None] for column in columns]
     named = {column.name: styles[column.name] for column in columns}
     return [
         _distribution("ecdf-masks", "Time of one mask", named, later),
@@ -92,12 +92,12 @@ def _distribution(figure_id: str, title: str, styles: Styles, lists_ns: Sequence
 
 
 def _coverage(columns: Sequence[Column], styles: Styles) -> Figure:
-    splits = sorted({record.split for column in columns for record in column.run.records})
+    splits = sorted({record.split for column in columns for record in column.run.rows})
     rows = []
     for split in splits:
         bars, sizes = [], []
         for column in columns:
-            records = [record for record in column.run.records if record.split == split]
+            records = [record for record in column.run.rows if record.split == split]
             passing, compiled = (
                 100 * sum(test) / max(1, len(records))
                 for test in ([r.category == PASSING for r in records], [r.compiled for r in records])
@@ -143,7 +143,7 @@ def _curves(family: str, styles: Styles, points: Sequence[Point]) -> Figure:
 
 def efficiency_figure(runs: Sequence[WrittenRun], styles: Styles) -> Figure:
     """Time of a later token, and the engine's part of it."""
-    each = [(run.header.engine, efficiency_figures(run.texts)) for run in runs]
+    each = [(run.header.engine, efficiency_figures(run.rows)) for run in runs]
     whole, part = "time per later token µs, mean", "— of it the engine's (mask, commit), mean"
     most = max((found[whole] for _, found in each if not math.isnan(found[whole])), default=0.0)
     unit, size = ("ms", 1000) if most >= 1000 else ("µs", 1)

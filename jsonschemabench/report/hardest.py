@@ -36,7 +36,7 @@ def hardest(columns: Sequence[Column]) -> list[Hard]:
     """Schemas that an engine lost, then those with the slowest masks and the slowest first masks, each once."""
     by_id: dict[str, dict[str, Record]] = {}
     for column in columns:
-        for record in column.run.records:
+        for record in column.run.rows:
             by_id.setdefault(record.id, {})[column.name] = record
 
     def lost(records: Sequence[Record]) -> float:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from jsonschemabench.comparison import Column, mask_tables
 from jsonschemabench.efficiency import efficiency_tables
+from jsonschemabench.memory import memory_tables
 from jsonschemabench.quality import quality_table
-from jsonschemabench.record import Header
 from jsonschemabench.report.figures import Figure, efficiency_figure, mask_figures, scale_figures, styles_of
 from jsonschemabench.report.hardest import Hard, hardest
 from jsonschemabench.report.results import Results
-from jsonschemabench.scale import scale_tables
+from jsonschemabench.runfile import Header
+from jsonschemabench.scale import points_of, scale_tables
 from jsonschemabench.suite_table import suite_tables
 from jsonschemabench.table import Table
 
@@ -54,11 +55,13 @@ def sections_of(results: Results) -> list[Section]:
     for draft, columns in results.suites.items():
         totals, *rest = suite_tables(columns, draft)
         sections.append(Section(f"suite-{draft}", f"JSON Schema Test Suite, draft {draft}", "", (), [totals], rest))
-    if results.points:
-        engines = list(dict.fromkeys(point.engine for point in results.points))
-        sizes = sorted({point.size for point in results.points})
-        *families, verdicts = scale_tables(results.points, engines, sizes)
-        sections.append(Section("scale", "Growth", "", scale_figures(results.points, styles), [verdicts], families))
+    if results.scale:
+        verdicts, *families = scale_tables(results.scale)
+        figures = scale_figures(points_of(results.scale), styles)
+        sections.append(Section("scale", "Growth", "", figures, [verdicts], families))
+    if results.memory:
+        first, grown = memory_tables(results.memory)
+        sections.append(Section("memory", "Memory of one process", "", (), [first], [grown]))
     if results.efficiency:
         first, *rest = efficiency_tables(results.efficiency)
         figures = [efficiency_figure(results.efficiency, styles)]
@@ -67,7 +70,7 @@ def sections_of(results: Results) -> list[Section]:
         tables = [quality_table(task, runs) for task, runs in results.quality.items()]
         sections.append(Section("quality", "Quality of answers", "", (), tables))
     if results.masks and (hard := hardest(results.masks)):
-        note = f"Of {max(len(column.run.records) for column in results.masks):,} schemas, those that cost the most."
+        note = f"Of {max(len(column.run.rows) for column in results.masks):,} schemas, those that cost the most."
         sections.append(Section("hardest", "Hardest schemas", note, hard=hard, columns=results.masks))
     if headers := results.headers():
         sections.append(Section("runs", "What was run, and on what", "", (), [_runs_table(headers)], headers=headers))
@@ -77,23 +80,12 @@ def sections_of(results: Results) -> list[Section]:
     return sections
 
 
-def machine_of(header: Header) -> str:
-    """The machine in one phrase."""
-    about = header.machine
-    pinned = f", pinned to core {','.join(map(str, about['pinned_to']))}" if about.get("pinned_to") else ""
-    lanes = f", {about['lanes']} workers side by side" if about.get("lanes", 1) > 1 else ""
-    return (
-        f"{about.get('processor', '?')}, {about.get('cores', '?')} cores, {about.get('memory_gib', '?')} GiB, "
-        f"{about.get('system', '?')}, Python {about.get('python', '?')}{pinned}{lanes}"
-    )
-
-
 def machine_line(sections: Sequence[Section]) -> str:
     """Where and when, for the head of the page."""
     headers = [header for section in sections for header in section.headers]
     if not headers:
         return "The machine is not told by these results."
-    machines = "; ".join(dict.fromkeys(map(machine_of, headers)))
+    machines = "; ".join(dict.fromkeys(header.where() for header in headers))
     days = sorted({header.started[:10] for header in headers})
     return f"{machines}. Measured {days[0]}{f' to {days[-1]}' if len(days) > 1 else ''}."
 
@@ -114,7 +106,7 @@ def _runs_table(headers: Sequence[Header]) -> Table:
                 f"{Path(str(data.get('source', '—'))).name}{amount}{model}",
                 f"{header.tokenizer.get('file', '—')}, {header.tokenizer.get('vocab_size', 0):,} tokens",
                 "{:g} s, {:g} s, {:g} GiB".format(*limits),
-                machine_of(header),
+                header.where(),
                 header.started,
             )
         )

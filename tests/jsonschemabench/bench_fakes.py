@@ -8,8 +8,11 @@ A schema is ``{"texts": [...], ...}``: the accepted texts. Further keys: ``refus
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from jsonschemabench.case import Case, Instance
@@ -130,3 +133,19 @@ def case(case_id: str, schema: dict[str, Any], *instances: tuple[bool, str], spl
 def good_case(case_id: str, split: str = "split") -> Case:
     """A case that the fake engine passes: two texts, one foreign one."""
     return case(case_id, {"texts": ["abc", "abd"]}, (True, "abc"), (True, "abd"), (False, "abx"), split=split)
+
+
+@contextlib.contextmanager
+def interrupted_after(seconds: float) -> Iterator[None]:
+    """Ctrl-C after so long."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -40,6 +40,8 @@ class FakeModel:
     context: int | None = 100
 
     def __init__(self, tokenizer: Tokenizer, text: str) -> None:
+        self.tokenizer = tokenizer
+        self.settings: dict[str, Any] = {}
         self.end_ids = frozenset({tokenizer.eos_token_id})
         self.wanted = [*tokenizer.encode(text), tokenizer.eos_token_id]
 

@@ -77,12 +77,66 @@ def test_a_data_set_on_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", hub)
     dataset = load_dataset("some/bench")
     assert next((case.id, case.split, case.schema) for case in dataset.cases) == ("u0", "easy", {"type": "null"})
-    assert [damage.where for damage in dataset.damages] == ["some/bench easy/test row 3"]
+    assert [damage.where for damage in dataset.damages] == ["bench easy/test row 3"]
+
+
+CARD = """---
+configs:
+- config_name: Github_easy
+  data_files:
+  - {split: train, path: Github_easy/train-*}
+  - {split: test, path: Github_easy/test-*}
+- config_name: Snowplow
+  data_files:
+  - {split: test, path: Snowplow/test-*}
+- config_name: default
+  data_files:
+  - {split: test, path: data/*}
+---
+"""
+
+
+@pytest.fixture
+def hub_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data set laid out like epfl-dlab/JSONSchemaBench: a part a source, parquet files, two columns of text."""
+    datasets = pytest.importorskip("datasets", reason="the package datasets is not installed")
+    for name in ("HF_DATASETS_OFFLINE", "HF_HUB_OFFLINE"):
+        monkeypatch.setattr(datasets.config, name, True, raising=False)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    folder = tmp_path / "owner" / "bench"
+
+    def write(file: str, *rows: tuple[str, str]) -> None:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        columns = {"json_schema": [row[0] for row in rows], "unique_id": [row[1] for row in rows]}
+        datasets.Dataset.from_dict(columns).to_parquet(str(folder / file))
+
+    write("Github_easy/train-00000-of-00001.parquet", ('{"type": "null"}', "o1"), ('{"type": "string"}', "o2"))
+    write("Github_easy/test-00000-of-00001.parquet", ('{"type": ', "o3"))
+    write("Snowplow/test-00000-of-00001.parquet", ('{"enum": [1, "é"]}', "sp_1"))
+    write("data/all.parquet", ('{"type": "null"}', "o1"))
+    (folder / "README.md").write_text(CARD)
+    return folder
+
+
+def test_jsonschemabench_as_the_package_datasets_has_it(hub_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(hub_copy.parents[1])  # where the name on the hub is a folder, the package reads that
+    by_folder, by_part = load_dataset(str(hub_copy)), load_dataset("owner/bench:Snowplow")
+    assert [(case.id, case.split, case.schema) for case in by_folder.cases] == [
+        ("o1", "Github_easy", {"type": "null"}),
+        ("o2", "Github_easy", {"type": "string"}),
+        ("sp_1", "Snowplow", {"enum": [1, "é"]}),
+    ]
+    assert [damage.where for damage in by_folder.damages] == ["bench Github_easy/test row 0"]
+    assert [(case.id, case.instances) for case in by_part.cases] == [("sp_1", ())]
+    with pytest.raises(DataProblem, match="no part 'Kubernetes'; it has Github_easy, Snowplow, default"):
+        load_dataset("owner/bench:Kubernetes")
+    with pytest.raises(DataProblem, match="nobody/nothing cannot be loaded"):
+        load_dataset("nobody/nothing")
 
 
 def test_without_the_package_a_name_is_a_clear_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(DataProblem, match="pip install datasets"):
+    with pytest.raises(DataProblem, match=r"pip install 'structgen\[datasets\]'"):
         load_dataset("some/bench")
     with pytest.raises(DataProblem, match="there is no file or folder"):
         load_dataset("nowhere.jsonl")

@@ -22,8 +22,8 @@ MakeLane = Callable[..., Lane]
 
 
 def run(lane: Lane, schema: dict[str, Any]) -> Record:
-    outcome = lane.run(case("id", schema, (True, "abc")))
-    return record_of("fake", "id", "split", outcome, lane.limits.compile_s)
+    task = case("id", schema, (True, "abc"))
+    return record_of("fake", task, lane.run(task), lane.limits)
 
 
 def test_a_worker_is_killed_at_each_limit_and_the_next_schema_runs(make_lane: MakeLane) -> None:
@@ -57,7 +57,7 @@ def test_deaths_are_crashes_with_their_last_words(make_lane: MakeLane) -> None:
 
 @pytest.mark.skipif(not memory_is_watched(), reason="resident memory cannot be told on this system")
 def test_the_memory_limit(make_lane: MakeLane) -> None:
-    # The worker is forked from this process, which may have grown large: the limits are told from what it was seen to hold.
+    # The worker is forked from this process, which may have grown large: limits follow what it was seen to hold.
     with_room = make_lane(Limits(compile_s=20, schema_s=20, memory_gib=64))
     record = run(with_room, {"texts": ["abc"], "hold_mib": 50})
     assert record.category == "passing" and record.peak_mib > 50

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bench_fakes import FakeEngine
+from bench_fakes import FakeEngine, interrupted_after
 from model_fakes import PROMPT_ID, EndingEngine, FakeModel
 from rich.console import Console
 from typer.testing import CliRunner
@@ -24,11 +24,12 @@ from jsonschemabench.engines.unconstrained import UNCONSTRAINED, UnconstrainedEn
 from jsonschemabench.judge import Judge
 from jsonschemabench.lane import Limits
 from jsonschemabench.measure import Bench
-from jsonschemabench.model_runs import ModelPlan, ModelResult, fitting, run_model
-from jsonschemabench.running import RunProblem
+from jsonschemabench.runfile import read_runs
+from jsonschemabench.running import Result, RunProblem, run_engines
 from jsonschemabench.tokenizer import Tokenizer
 from jsonschemabench.writing import Task, Writer, sole_token
-from jsonschemabench.written import read_written
+from jsonschemabench.written import WRITTEN
+from jsonschemabench.written_plan import fitting, writing_data, writing_plan
 
 runner = CliRunner()
 QUIET = Console(quiet=True)
@@ -91,14 +92,21 @@ def test_sole_token() -> None:
     assert sole_token(np.zeros((1, 3), dtype=np.int32)) is None
 
 
-def run(tokenizer: Tokenizer, tasks: list[Task], engines: list[str], out: Path | None = None) -> ModelResult:
+def run(
+    tokenizer: Tokenizer,
+    tasks: list[Task],
+    engines: list[str],
+    out: Path | None = None,
+    wanted: str = '{"a":1}',
+    max_tokens: int = 20,
+    **common: Any,
+) -> Result:
     pytest.importorskip("jsonschema_rs")
-    model = FakeModel(tokenizer, '{"a":1}')
-    limits = Limits(compile_s=1, schema_s=3)
-    judge = schema_judge(Judge())
-    plan = ModelPlan("efficiency", tasks, {"source": "made up", "digest": "0"}, model, tokenizer, judge, 20)
-    plan = ModelPlan(**{**plan.__dict__, "limits": limits, "out": out})
-    return run_model(plan, engines, QUIET, make)
+    model = FakeModel(tokenizer, wanted)
+    common.setdefault("limits", Limits(compile_s=1, schema_s=3))
+    data = {"source": "made up", "digest": "0", **writing_data(model, max_tokens, False)}
+    plan = writing_plan("efficiency", tasks, model, schema_judge(Judge()), data, make, out=out, **common)
+    return run_engines(plan, engines, QUIET)
 
 
 def test_a_run_with_everything_in_it(tokenizer: Tokenizer, tmp_path: Path) -> None:
@@ -112,14 +120,14 @@ def test_a_run_with_everything_in_it(tokenizer: Tokenizer, tmp_path: Path) -> No
     ]
     result = run(tokenizer, tasks, [UNCONSTRAINED, "ending"], tmp_path)
     alone, ending = result.runs
-    assert [text.ended for text in ending.texts] == ["done", "done", "refused", "timeout", "crash", "done"]
-    assert [text.valid for text in ending.texts] == [True, False, None, None, None, True]
-    found = figures(ending.texts)
+    assert [text.ended for text in ending.rows] == ["done", "done", "refused", "timeout", "crash", "done"]
+    assert [text.valid for text in ending.rows] == [True, False, None, None, None, True]
+    found = figures(ending.rows)
     assert (found["texts"], found["refused"], found["timeout, crash, memory"]) == (3, 1, 2)
     assert found["valid %"] == found["valid % of those that ended"] == pytest.approx(200 / 3)
     assert (found["truncated %"], found["tokens per forward pass"]) == (0, 1)
-    assert math.isnan(figures(alone.texts)["compile µs, p50"])
-    assert math.isnan(figures(alone.texts)["— of it the engine's (mask, commit), mean"])
+    assert math.isnan(figures(alone.rows)["compile µs, p50"])
+    assert math.isnan(figures(alone.rows)["— of it the engine's (mask, commit), mean"])
     titles = [table.title for table in efficiency_tables(result.runs)]
     assert titles[1:3] == [
         "The 3 schemas for which all wrote a text",
@@ -127,10 +135,26 @@ def test_a_run_with_everything_in_it(tokenizer: Tokenizer, tmp_path: Path) -> No
     ]
     assert titles[3] == "Texts that ended and are not valid"
     json.loads(json.dumps(efficiency_json(result.runs), allow_nan=False))
-    (read,) = read_written(tmp_path / "ending.jsonl")
+    (read,) = read_runs(tmp_path / "ending.jsonl", WRITTEN)
     assert read == ending
     with pytest.raises(RunProblem, match="name another --out"):
         run(tokenizer, tasks, ["ending"], tmp_path)
+
+
+def test_texts_are_gone_on_with_after_ctrl_c(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    tasks = [task("a", '{"a":1}'), task("b", '{"a":1}'), task("hangs", "x", hang_compile=True), task("c", '{"a":1}')]
+    with interrupted_after(2.5):
+        stopped = run(tokenizer, tasks, ["ending"], tmp_path, limits=Limits(30, 30))
+    assert stopped.interrupted
+    assert [text.id for text in stopped.runs[0].rows] == ["a", "b"]
+    with pytest.raises(RunProblem, match="data max_tokens was 20 and is 9"):
+        run(tokenizer, tasks, ["ending"], tmp_path, max_tokens=9, limits=Limits(30, 30), resume=True)
+    rest = [*tasks[:2], tasks[3]]
+    (made,) = run(tokenizer, rest, ["ending"], tmp_path, limits=Limits(30, 30), resume=True).runs
+    assert [text.id for text in made.rows] == ["a", "b", "c"]
+    assert made.rows[:2] == stopped.runs[0].rows  # not written again: times are never the same twice
+    (read,) = read_runs(tmp_path / "ending.jsonl", WRITTEN)
+    assert read.rows == made.rows and read.damages == ()
 
 
 def test_prompts_that_do_not_fit_are_left_out(tokenizer: Tokenizer) -> None:
@@ -181,11 +205,11 @@ def test_quality_end_to_end(tokenizer: Tokenizer, tmp_path: Path) -> None:
     texts = ['{"reasoning":"r","answer":4}', '{"reasoning":"r","answer":5}']
     tasks = [Task(each.id, each.split, {"texts": texts}, each.prompt_ids) for each in tasks]  # for the fake engine
     judge = quality.answer_judge("gsm8k", questions)
-    data = {"source": "made up", "digest": "0"}
-    plan = ModelPlan("quality gsm8k", tasks, data, model, tokenizer, judge, 40)
-    result = run_model(plan, [UNCONSTRAINED, "ending"], QUIET, make)
+    data = {"source": "made up", "digest": quality.digest_of(questions), **writing_data(model, 40, False)}
+    plan = writing_plan("quality gsm8k", tasks, model, judge, data, make)
+    result = run_engines(plan, [UNCONSTRAINED, "ending"], QUIET)
     for each in result.runs:
-        found = quality.quality_figures(each.texts)
+        found = quality.quality_figures(each.rows)
         assert (found["questions"], found["accuracy %"], found["in the asked form %"]) == (2, 50, 100)
     assert "| accuracy %" in quality.quality_table("gsm8k", result.runs).markdown()
 

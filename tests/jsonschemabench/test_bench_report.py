@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import math
 import random
 import re
 import struct
@@ -15,12 +15,12 @@ import pytest
 from typer.testing import CliRunner
 
 from jsonschemabench.cli import app
-from jsonschemabench.record import Header, Record, Verdict, header_line, record_line
+from jsonschemabench.record import RECORDS, Record, Verdict
 from jsonschemabench.report import svg
 from jsonschemabench.report.browser import find_browser, run_browser
 from jsonschemabench.report.results import ReportProblem, read_results
-from jsonschemabench.scale import Point, write_points
-from jsonschemabench.written import Written, written_line
+from jsonschemabench.runfile import Header, header_line, row_line
+from jsonschemabench.written import WRITTEN, Written
 
 runner = CliRunner()
 HOSTILE = "<script>alert('&')</script>"
@@ -71,7 +71,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for command, sub in (("masks", "masks"), ("suite draft 7", "suite/draft7")):
             file = folder / sub / f"{engine}.jsonl"
             file.parent.mkdir(parents=True, exist_ok=True)
-            lines = [header_line(header(command, engine, second)), *map(record_line, records)]
+            lines = [header_line(header(command, engine, second)), *(row_line(RECORDS, each) for each in records)]
             file.write_text("\n".join([*lines, '{"record": {"id"']))
         for command in ("efficiency", "quality gsm8k"):
             text = Written(
@@ -94,12 +94,19 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
             )
             file = folder / command.replace(" ", "/") / f"{engine}.jsonl"
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(header_line(header(command, engine, second)) + "\n" + written_line(text) + "\n")
-    points = [
-        Point("zeta", "enum", size, "done", "", size * 9.0, size / 7, size / 2, 50, False, 80.0) for size in (10, 1000)
+            file.write_text(header_line(header(command, engine, second)) + "\n" + row_line(WRITTEN, text) + "\n")
+    right = (Verdict(valid=True, accepted=True, num_tokens=3, num_read=3),)
+    grown = [
+        Record("zeta", f"enum/{size}", "enum", "done", "", False, size * 9000, 10, right, ((size * 150, size * 500),))
+        for size in (10, 1000)
     ]
-    lost = Point("alpha", "enum", 10, "timeout", "too long", math.nan, math.nan, math.nan, 0, False, 80.0)
-    write_points(folder / "scale.jsonl", [*points, lost])
+    lost = Record("alpha", "enum/10", "enum", "timeout", "too long")
+    lines = [header_line(header("scale", "zeta", 0)), *(row_line(RECORDS, each) for each in grown)]
+    lines += [header_line(header("scale", "alpha", 1)), row_line(RECORDS, lost)]
+    (folder / "scale.jsonl").write_text("\n".join(lines) + "\n")
+    held = dataclasses.replace(grown[0], begin_mib=100.0, end_mib=300.0, peak_mib=400.0)
+    told = dataclasses.replace(header("memory", "zeta", 0), data={"source": "d", "digest": "0", "keep": False})
+    (folder / "memory.jsonl").write_text(header_line(told) + "\n" + row_line(RECORDS, held) + "\n")
     (folder / "other.jsonl").write_text('{"schema": {}}\n')
     return folder
 
@@ -173,7 +180,9 @@ def test_what_the_page_says(page: Path) -> None:
         "Quality: gsm8k",
         "A Processor, 4 cores, 8.0 GiB, Linux, Python 3.11. Measured 2024-01-01.",
         "1 of 1 verdicts wrong; the first: after 51 of 51 tokens",
-        "other.jsonl: not a result of masks",
+        "other.jsonl: not a result of this version",
+        "Memory of one process",
+        "204,800.0",  # KiB a schema: 200 MiB for one
         "zeta.jsonl line 42",
     ):
         assert said in html, said

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from bench_fakes import case, good_case, make_fake
+from bench_fakes import case, good_case, interrupted_after, make_fake
 from rich.console import Console
 
 from jsonschemabench.case import Case
 from jsonschemabench.comparison import Column, changed_verdicts, columns_of, comparison_json, mask_tables
 from jsonschemabench.lane import Limits
-from jsonschemabench.record import Header, Record, Run, Verdict, header_line, read_runs, record_line
+from jsonschemabench.record import RECORDS, Record, Verdict
+from jsonschemabench.runfile import Header, Run, header_line, read_runs, row_line
 from jsonschemabench.running import Plan, Result, RunProblem, run_engines
 from jsonschemabench.summary import Summary, general_reason, reasons
 from jsonschemabench.table import Table, ratio
@@ -25,12 +25,12 @@ QUIET = Console(quiet=True)
 
 
 def plan_of(tokenizer: Tokenizer, cases: Sequence[Case], out: Path | None = None, **changes: Any) -> Plan:
-    settled = {"limits": Limits(compile_s=1, schema_s=2), "data": {"digest": "d"}, **changes}
-    return Plan(command="masks", cases=cases, tokenizer=tokenizer, out=out, **settled)
+    settled = {"limits": Limits(compile_s=1, schema_s=2), "data": {"digest": "d"}, "make_engine": make_fake, **changes}
+    return Plan(command="masks", tasks=cases, tokenizer=tokenizer, out=out, **settled)
 
 
 def run(plan: Plan, *engines: str) -> Result:
-    return run_engines(plan, engines or ("fake",), QUIET, make_fake)
+    return run_engines(plan, engines or ("fake",), QUIET)
 
 
 MIXED = [
@@ -45,7 +45,7 @@ MIXED = [
 
 def test_categories_and_counts_of_a_mixed_run(tokenizer: Tokenizer) -> None:
     (run_made,) = run(plan_of(tokenizer, MIXED)).runs
-    categories = {record.id: record.category for record in run_made.records}
+    categories = {record.id: record.category for record in run_made.rows}
     assert categories == {
         "good": "passing",
         "refused": "refused",
@@ -54,7 +54,7 @@ def test_categories_and_counts_of_a_mixed_run(tokenizer: Tokenizer) -> None:
         "vr": "failing",
         "ia": "failing",
     }
-    summary = Summary.of(run_made.records)
+    summary = Summary.of(run_made.rows)
     counts = {name.removeprefix("— "): count for name, count in summary.counts.items() if count}
     counts.pop("involuntary switches", None)
     assert counts == {
@@ -72,20 +72,20 @@ def test_categories_and_counts_of_a_mixed_run(tokenizer: Tokenizer) -> None:
     }
     assert summary.ttfm.num == 4  # refused and crashed schemas have none; the timeout counts as its limit
     assert summary.ttfm.percentiles_us[-1] == 1_000_000
-    assert reasons(run_made.records) == [("Unknown format: x1", 1)]
+    assert reasons(run_made.rows) == [("Unknown format: x1", 1)]
 
 
 def test_two_lanes_measure_the_same(tokenizer: Tokenizer) -> None:
     cases = [good_case(f"c{number}") for number in range(12)]
     one, two = (run(plan_of(tokenizer, cases, num_lanes=lanes)).runs[0] for lanes in (1, 2))
-    assert {r.id: r.verdicts for r in one.records} == {r.id: r.verdicts for r in two.records}
+    assert {r.id: r.verdicts for r in one.rows} == {r.id: r.verdicts for r in two.rows}
 
 
 def test_records_survive_the_file(tokenizer: Tokenizer, tmp_path: Path) -> None:
     (made,) = run(plan_of(tokenizer, MIXED, tmp_path)).runs
-    (read,) = read_runs(tmp_path)
+    (read,) = read_runs(tmp_path, RECORDS)
     assert (read.header, read.damages) == (made.header, ())
-    assert sorted(read.records, key=lambda r: r.id) == sorted(made.records, key=lambda r: r.id)
+    assert sorted(read.rows, key=lambda r: r.id) == sorted(made.rows, key=lambda r: r.id)
 
 
 def test_resume_measures_only_what_is_missing(tokenizer: Tokenizer, tmp_path: Path) -> None:
@@ -94,26 +94,41 @@ def test_resume_measures_only_what_is_missing(tokenizer: Tokenizer, tmp_path: Pa
     file = tmp_path / "fake.jsonl"
     whole = file.read_text()
     file.write_text(whole[:-20])  # the last record was being written when the machine stopped
-    before = read_runs(tmp_path)[0]
-    assert len(before.records) == 3 and "line 5" in before.damages[0]
+    before = read_runs(tmp_path, RECORDS)[0]
+    assert len(before.rows) == 3 and "line 5" in before.damages[0]
     with pytest.raises(RunProblem, match="--resume"):
         run(plan_of(tokenizer, cases, tmp_path))
     (after,) = run(plan_of(tokenizer, cases, tmp_path, resume=True)).runs
-    assert {record.id for record in after.records} == {case.id for case in cases}
-    kept = {record.id: record for record in after.records}
-    assert all(kept[record.id] == record for record in before.records)
+    assert {record.id for record in after.rows} == {case.id for case in cases}
+    kept = {record.id: record for record in after.rows}
+    assert all(kept[record.id] == record for record in before.rows)
     lines = [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}") and line[0] == "{"]
     assert sum("header" in line for line in lines) == 1
-    assert len(read_runs(tmp_path)[0].records) == 6
+    assert len(read_runs(tmp_path, RECORDS)[0].rows) == 6
 
 
 def test_resume_refuses_another_kind_of_run(tokenizer: Tokenizer, tmp_path: Path) -> None:
     cases = [good_case("c")]
     run(plan_of(tokenizer, cases, tmp_path))
-    with pytest.raises(RunProblem, match="data was 'd' and is 'e'"):
+    with pytest.raises(RunProblem, match="data digest was 'd' and is 'e'"):
         run(plan_of(tokenizer, cases, tmp_path, resume=True, data={"digest": "e"}))
     with pytest.raises(RunProblem, match="limits"):
         run(plan_of(tokenizer, cases, tmp_path, resume=True, limits=Limits()))
+    file = tmp_path / "fake.jsonl"
+    lines = file.read_text().splitlines()
+    elsewhere = json.loads(lines[0])
+    elsewhere["header"]["machine"]["processor"] = "another"
+    file.write_text("\n".join([json.dumps(elsewhere), *lines[1:]]) + "\n")
+    with pytest.raises(RunProblem, match="processor was 'another'"):
+        run(plan_of(tokenizer, cases, tmp_path, resume=True))
+
+
+def test_a_run_goes_on_with_more_of_the_same_data(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    cases = [good_case("a"), good_case("b")]
+    run(plan_of(tokenizer, cases[:1], tmp_path, data={"digest": "d", "sampled": 1, "source": "here"}))
+    more = {"digest": "d", "sampled": 2, "source": "there"}
+    (made,) = run(plan_of(tokenizer, cases, tmp_path, resume=True, data=more)).runs
+    assert [record.id for record in made.rows] == ["a", "b"]
 
 
 def test_one_file_for_several_engines(tokenizer: Tokenizer, tmp_path: Path) -> None:
@@ -121,25 +136,17 @@ def test_one_file_for_several_engines(tokenizer: Tokenizer, tmp_path: Path) -> N
     result = run(plan_of(tokenizer, [good_case("c")], out), "fake", "absent", "other", "broken")
     assert [made.header.engine for made in result.runs] == ["fake", "other"]
     assert set(result.unavailable) == {"absent", "broken"}
-    assert [read.header.engine for read in read_runs(out)] == ["fake", "other"]
+    assert [read.header.engine for read in read_runs(out, RECORDS)] == ["fake", "other"]
 
 
 def test_ctrl_c_keeps_what_was_measured(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    def interrupt(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
     cases = [good_case("a"), good_case("b"), case("hangs", {"texts": ["a"], "hang_compile": True}), good_case("d")]
-    before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, 1.5)
-    try:
+    with interrupted_after(1.5):
         result = run(plan_of(tokenizer, cases, tmp_path, limits=Limits(30, 30)), "fake", "other")
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
     assert result.interrupted
     assert [made.header.engine for made in result.runs] == ["fake"]
-    assert [record.id for record in result.runs[0].records] == ["a", "b"]
-    assert [record.id for record in read_runs(tmp_path)[0].records] == ["a", "b"]
+    assert [record.id for record in result.runs[0].rows] == ["a", "b"]
+    assert [record.id for record in read_runs(tmp_path, RECORDS)[0].rows] == ["a", "b"]
 
 
 # --- comparisons, on records made by hand ---------------------------------------------------------------------------
@@ -175,7 +182,7 @@ def test_ratios_are_over_the_schemas_that_all_compile() -> None:
 
 
 def test_schemas_that_only_some_were_run_on_get_a_table_of_their_own() -> None:
-    shorter = Run(SLOW.header, SLOW.records[:1])
+    shorter = Run(SLOW.header, SLOW.rows[:1])
     titles = [table.title for table in mask_tables(columns_of([FAST, shorter]))]
     assert titles[1] == "The 1 schemas that were run with all"
 
@@ -213,8 +220,10 @@ def test_lines_of_another_format_are_damage(tmp_path: Path) -> None:
     file = tmp_path / "run.jsonl"
     other = json.loads(header_line(header("fast")))
     other["format"] = 99
-    file.write_text("\n".join([header_line(header("fast")), json.dumps(other), record_line(record("fast", "a")), "{}"]))
-    (read,) = read_runs(file)
-    assert [each.id for each in read.records] == ["a"]
+    file.write_text(
+        "\n".join([header_line(header("fast")), json.dumps(other), row_line(RECORDS, record("fast", "a")), "{}"])
+    )
+    (read,) = read_runs(file, RECORDS)
+    assert [each.id for each in read.rows] == ["a"]
     assert len(read.damages) == 2 and "line 2" in read.damages[0] and "line 4" in read.damages[1]
     assert Column("fast", read).ids() == {"a"}

@@ -7,6 +7,7 @@ import json
 import sys
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bench_fakes import FakeEngine
@@ -15,8 +16,10 @@ from rich.console import Console
 from jsonschemabench.comparison import Column
 from jsonschemabench.engines import Refused
 from jsonschemabench.lane import Limits
-from jsonschemabench.record import Header, Record, Run, Verdict
-from jsonschemabench.scale import Point, run_scale, scale_tables, verdict_of
+from jsonschemabench.record import Record, Verdict
+from jsonschemabench.runfile import Header, Run
+from jsonschemabench.running import Plan, run_engines
+from jsonschemabench.scale import Point, broke_before, points_of, probe, probes_of, scale_json, scale_tables, verdict_of
 from jsonschemabench.scale_families import FAMILIES, family_case
 from jsonschemabench.suite_source import SuiteProblem, load_suite
 from jsonschemabench.suite_table import keyword_cell, suite_json, suite_tables
@@ -129,19 +132,27 @@ class LengthEngine(FakeEngine):
         return super().compile({"texts": [family_case("maxLength", limit).instances[0].text]})
 
 
-def test_a_curve_stops_where_it_breaks(tokenizer: Tokenizer) -> None:
-    points = list(
-        run_scale(
-            ["length"],
-            tokenizer,
-            ["maxLength", "enum"],
-            [10, 100, 1000, 10_000],
-            Limits(10, 20),
-            20,
-            Console(quiet=True),
-            factory=lambda name: LengthEngine(),
-        )
+SIZES = [10, 100, 1000, 10_000]
+
+
+def scale_plan(tokenizer: Tokenizer, **changes: Any) -> Plan:
+    return Plan(
+        command="scale",
+        tasks=probes_of(["maxLength", "enum"], SIZES, 20),
+        data={"digest": "d"},
+        tokenizer=tokenizer,
+        limits=Limits(10, 20),
+        job=probe,
+        skip=broke_before,
+        make_engine=lambda name: LengthEngine(),
+        **changes,
     )
+
+
+def test_a_curve_stops_where_it_breaks(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    plan = scale_plan(tokenizer, out=tmp_path / "run.jsonl")
+    runs = run_engines(plan, ["length"], Console(quiet=True)).runs
+    points = points_of(runs)
     assert [(point.family, point.size, point.ended, point.cut) for point in points] == [
         ("maxLength", 10, "done", False),
         ("maxLength", 100, "done", True),
@@ -149,17 +160,22 @@ def test_a_curve_stops_where_it_breaks(tokenizer: Tokenizer) -> None:
         ("enum", 10, "refused", False),
     ]
     assert points[1].num_masks == 19
-    *families, verdicts = scale_tables(points, ["length"], [10, 100, 1000, 10_000])
-    assert [table.rows[3][1] for table in families] == ["—", "—"]
-    breaks = dict(verdicts.rows)
-    assert "breaks at 1,000: refused (no more than 100, not 1000)" in breaks["maxLength"]
+    verdicts, *families = scale_tables(runs)
+    assert "length: version 1.0; brute force" in verdicts.note and "Limits: 10 s to the first mask" in verdicts.note
+    assert runs[0].header.where() in verdicts.note
+    assert [row[0] for row in families[1].rows] == ["10", "100", "1,000"]
+    assert [table.rows[2][1] for table in families] == ["—", "refused"]
+    assert "breaks at 1,000: refused (no more than 100, not 1000)" in dict(verdicts.rows)["maxLength"]
+    json.loads(json.dumps(scale_json(runs), allow_nan=False))
+    again = run_engines(scale_plan(tokenizer, out=tmp_path / "run.jsonl", resume=True), ["length"], Console(quiet=True))
+    assert again.runs[0].rows == runs[0].rows  # nothing was tried again, and nothing beyond a break
 
 
 def test_bends_are_faster_than_the_size() -> None:
     def point(size: int, ttfm: float, mean: float) -> Point:
         return Point("e", "enum", size, "done", "", ttfm, mean, mean, 1, False, 1.0)
 
-    straight = [point(10, 10, 1), point(100, 100, 1), point(1000, 1500, 2)]
+    straight = [point(10, 10, 1), point(100, 100, 1), point(1000, 1400, 2)]
     assert verdict_of(straight) == "holds to 1,000"
     bent = [point(10, 10, 1), point(100, 100, 30), point(1000, 1000, 900)]
     assert verdict_of(bent) == "bends at 100 (mean mask ×30); holds to 1,000"
