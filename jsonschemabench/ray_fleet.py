@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -21,8 +22,9 @@ from jsonschemabench.lane import HarnessError, Lane, Outcome, SetUp
 from jsonschemabench.process import keep_off
 
 INSTALL = "pip install 'structgen[ray]'"
+NEEDS = "jsonschemabench and the engines must be installed on every node"
 CLOSE_S = 5.0
-"""How long an actor has to end its lane before it is killed."""
+"""How long actors have to end their lanes before they are killed, and how long to wait for their cores after that."""
 
 
 class ClusterProblem(Exception):
@@ -63,6 +65,7 @@ class RayFleet:
         self._lane, self._address, self._num_workers = lane, address, num_workers
         self._actors: list[Any] = []
         self._is_ours = False
+        self._num_free = 0
 
     def start(self) -> SetUp:
         ray = _ray()
@@ -73,20 +76,17 @@ class RayFleet:
                 said = " ".join(str(error).split())[:300]
                 raise ClusterProblem(f"there is no Ray cluster at {self._address}: {said}") from error
             self._is_ours = True
-        free = int(ray.available_resources().get("CPU", 0))
+        self._num_free = free = _free_cores(ray)
         wanted = self._num_workers or free
         if not 0 < wanted <= free:
             raise ClusterProblem(
                 f"{max(1, wanted)} workers need as many free cores; the cluster has {free}: see --jobs"
             )
-        actor = ray.remote(num_cpus=1, max_restarts=0)(Remote)
-        self._actors = [actor.remote(self._lane) for _ in range(wanted)]
-        places = ray.get([each.place.remote() for each in self._actors])
-        pins, timed = cores_of(places)
-        starting = [
-            each.start.remote(pin, timed[node]) for each, pin, (node, _) in zip(self._actors, pins, places, strict=True)
-        ]
-        set_ups = ray.get(starting)
+        try:
+            set_ups, pins, num_nodes = self._set_up(ray, wanted)
+        except ray.exceptions.RayError as error:
+            said = " ".join(str(error).split())[-300:]
+            raise ClusterProblem(f"a worker of the cluster could not be set up: {said} ({NEEDS})") from error
         for set_up in set_ups:
             if isinstance(set_up, str):
                 raise EngineUnavailable(set_up)
@@ -94,9 +94,21 @@ class RayFleet:
         if any(each.version != first.version for each in set_ups):
             versions = sorted({each.version for each in set_ups})
             raise ClusterProblem(f"the cluster's nodes have several versions of the engine: {', '.join(versions)}")
-        pinned = [pin for pin in pins if pin is not None]
-        first.machine.update(pinned_to=pinned, lanes=wanted, nodes=len(timed))
+        first.machine.update(pinned_to=[pin for pin in pins if pin is not None], lanes=wanted, nodes=num_nodes)
         return first
+
+    def _set_up(self, ray: Any, wanted: int) -> tuple[list[Any], list[int | None], int]:
+        """(what each worker says, its core, number of nodes)"""
+        actor = ray.remote(num_cpus=1, max_restarts=0)(Remote)
+        self._actors = [actor.remote(self._lane) for _ in range(wanted)]
+        places = ray.get([each.place.remote() for each in self._actors])
+        pins, timed = cores_of(places)
+        if any(pin is None and cores for pin, (_, cores) in zip(pins, places, strict=True)):
+            raise ClusterProblem("a node has fewer cores than workers, which would disturb each other: see --jobs")
+        starting = [
+            each.start.remote(pin, timed[node]) for each, pin, (node, _) in zip(self._actors, pins, places, strict=True)
+        ]
+        return ray.get(starting), pins, len({node for node, _ in places})
 
     def run(self, tasks: Iterator[TaskT]) -> Iterator[tuple[TaskT, Outcome]]:
         ray = _ray()
@@ -129,6 +141,9 @@ class RayFleet:
         for actor in self._actors:
             ray.kill(actor)
         self._actors = []
+        deadline = time.monotonic() + CLOSE_S  # the next engine's workers need these cores, and Ray frees them later
+        while _free_cores(ray) < self._num_free and time.monotonic() < deadline:
+            time.sleep(0.1)
         if self._is_ours:
             ray.shutdown()
             self._is_ours = False
@@ -138,7 +153,7 @@ def cores_of(places: Sequence[tuple[str, list[int]]]) -> tuple[list[int | None],
     """(a core for each place, the cores that are given away on each node).
 
     Two actors of a node get different cores. One on a node whose cores are not known, or that has none left, gets
-    None and is not pinned.
+    None.
     """
     given: dict[str, list[int]] = defaultdict(list)
     pins: list[int | None] = []
@@ -148,6 +163,10 @@ def cores_of(places: Sequence[tuple[str, list[int]]]) -> tuple[list[int | None],
         if pin is not None:
             given[node].append(pin)
     return pins, given
+
+
+def _free_cores(ray: Any) -> int:
+    return int(ray.available_resources().get("CPU", 0))
 
 
 def _ray() -> Any:

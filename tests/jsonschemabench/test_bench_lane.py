@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench_fakes import AbsentEngine, BrokenEngine, case
+from bench_fakes import AbsentEngine, BrokenEngine, FakeEngine, case
 
 from jsonschemabench.engines import EngineUnavailable
 from jsonschemabench.lane import HarnessError, Lane, Limits
-from jsonschemabench.measure import Bench, Event
+from jsonschemabench.measure import Bench, Event, measure_case
 from jsonschemabench.process import memory_is_watched
 from jsonschemabench.record import Record, record_of
+from jsonschemabench.tokenizer import Tokenizer
 
 MakeLane = Callable[..., Lane]
 
@@ -39,8 +40,8 @@ def test_a_worker_is_killed_at_each_limit_and_the_next_schema_runs(make_lane: Ma
 
 def test_what_was_measured_before_a_time_limit_is_kept(make_lane: MakeLane) -> None:
     lane = make_lane(Limits(compile_s=2, schema_s=1))
-    outcome = lane.run(case("id", {"texts": ["a", "abc"], "hang_mask": True}, (True, "a"), (True, "abc")))
-    record = record_of("fake", "id", "split", outcome, 2)
+    task = case("id", {"texts": ["a", "abc"], "hang_mask": True}, (True, "a"), (True, "abc"))
+    record = record_of("fake", task, lane.run(task), lane.limits)
     assert record.category == "timeout"
     assert [verdict.accepted for verdict in record.verdicts] == [True]
 
@@ -90,6 +91,17 @@ def test_an_engine_that_cannot_be_set_up_says_why(make_lane: MakeLane) -> None:
         make_lane(engine=AbsentEngine)
     with pytest.raises(EngineUnavailable, match="ValueError: set-up went wrong"):
         make_lane(engine=BrokenEngine)
+
+
+def test_a_lane_that_is_started_afresh_measures_the_same(tokenizer: Tokenizer) -> None:
+    lane = Lane(FakeEngine, tokenizer, measure_case, Limits(compile_s=5, schema_s=10), spawned=True)
+    try:
+        assert lane.start().version == "1.0"
+        assert run(lane, {"texts": ["abc"]}).category == "passing"
+        assert run(lane, {"exit": 3}).ended == "crash"
+        assert run(lane, {"texts": ["abc"]}).category == "passing"
+    finally:
+        lane.close()
 
 
 def test_closing_a_busy_lane_ends_its_worker(make_lane: MakeLane, tmp_path: Path) -> None:
