@@ -9,6 +9,7 @@ import typer
 
 from jsonschemabench import memory as residency
 from jsonschemabench import options as opt
+from jsonschemabench.case import Case
 from jsonschemabench.comparison import Column, columns_of, comparison_json, mask_tables
 from jsonschemabench.dataset import Dataset, load_dataset
 from jsonschemabench.engines import Settings
@@ -32,6 +33,7 @@ def masks(
     data: opt.Data = None,
     sample: opt.Sample = None,
     seed: opt.Seed = 0,
+    without: opt.Without = None,
     out: opt.Out = None,
     resume: opt.Resume = False,
     baseline: Annotated[
@@ -53,7 +55,7 @@ def masks(
     earlier = _baseline(baseline)
     dataset = load_dataset(data)
     say_skipped(dataset.damages)
-    cases = sample_cases(dataset.cases, sample, seed)
+    cases = _chosen(dataset, without, sample, seed)
     plan = Plan(
         command="masks",
         tasks=cases,
@@ -190,6 +192,7 @@ def memory(
     data: opt.Data = None,
     sample: opt.Sample = None,
     seed: opt.Seed = 0,
+    without: opt.Without = None,
     keep: Annotated[
         bool, typer.Option("--keep", help="Hold every compiled schema to the end, as a server's cache may.")
     ] = False,
@@ -205,7 +208,7 @@ def memory(
     engines = opt.engines_of(engine, compare)
     dataset = load_dataset(data)
     say_skipped(dataset.damages)
-    cases = sample_cases(dataset.cases, sample, seed)
+    cases = _chosen(dataset, without, sample, seed)
     plan = Plan(
         command="memory",
         tasks=cases,
@@ -220,6 +223,14 @@ def memory(
     if result.runs:
         print_figures(residency.memory_tables(result.runs), residency.memory_json(result.runs), as_json, as_markdown)
     finish(result, engines)
+
+
+def _chosen(dataset: Dataset, without: list[str] | None, sample: int | None, seed: int) -> list[Case]:
+    """The sample, without some that would be in it, so that it is otherwise the same."""
+    unknown = set(without or ()) - {case.id for case in dataset.cases}
+    if unknown:
+        raise typer.BadParameter(f"--without: the data has no {', '.join(sorted(unknown))}")
+    return [case for case in sample_cases(dataset.cases, sample, seed) if case.id not in (without or ())]
 
 
 def _about(dataset: Dataset, num_sampled: int, seed: int) -> dict[str, Any]:

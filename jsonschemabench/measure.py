@@ -47,10 +47,14 @@ Job = Callable[[Bench, Any], Iterator[Event]]
 """What a worker does with a task."""
 
 
-def measure_case(bench: Bench, case: Case, max_tokens: int | None = None) -> Iterator[Event]:
+def measure_case(
+    bench: Bench, case: Case, max_tokens: int | None = None, *, trust_commit: bool = False
+) -> Iterator[Event]:
     """Compile, then judge every instance. Yields ``refused``, or ``compiled`` and one ``instance`` each.
 
-    ``max_tokens`` cuts instances short; the verdict on one that was ``cut`` says only that it was allowed so far.
+    ``max_tokens`` cuts instances short; the verdict on one that was ``cut`` says only that it was allowed so far. With
+    ``trust_commit`` a token that the mask forbids and the commit takes does not end its instance: where bytes are
+    forced, llguidance's masks hold only the token that it would write itself.
     """
     begin = time.perf_counter_ns()
     try:
@@ -73,12 +77,17 @@ def measure_case(bench: Bench, case: Case, max_tokens: int | None = None) -> Ite
     yield {"event": "compiled", "ttfm_ns": end - begin, "compile_ns": compiled_at - begin}
     fresh: Session | None = session
     for instance in case.instances:
-        yield _judge(bench, compiled, fresh, instance, max_tokens)
+        yield _judge(bench, compiled, fresh, instance, max_tokens, trust_commit)
         fresh = None
 
 
 def _judge(
-    bench: Bench, compiled: Compiled, fresh: Session | None, instance: Instance, max_tokens: int | None
+    bench: Bench,
+    compiled: Compiled,
+    fresh: Session | None,
+    instance: Instance,
+    max_tokens: int | None,
+    trust_commit: bool,
 ) -> Event:
     """One instance. ``fresh`` is the session whose first mask was timed as part of TTFM, for the first instance."""
     token_ids = bench.tokenizer.encode(instance.text)
@@ -90,14 +99,19 @@ def _judge(
     try:
         session = fresh if fresh is not None else compiled.start()
         _walk(walk, session, token_ids, bench.bitmask, mask_ns, skip_first=fresh is not None)
-        failure = session.error()
-        if walk.position == len(token_ids):
-            accepted = not failure and (cut or session.may_end())
-        else:
+        failure = session.error()  # before the commit below, which may bring about an error of its own
+        while walk.position < len(token_ids):
             committed = walk.committed
             if not walk.allowed and not failure:
                 committed = session.commit(token_ids[walk.position])
-            disagree = walk.allowed != committed
+            disagree = disagree or walk.allowed != committed
+            if not (committed and trust_commit):
+                break
+            walk.position += 1
+            _walk(walk, session, token_ids[walk.position :], bench.bitmask, mask_ns, skip_first=False)
+            failure = session.error()
+        if walk.position == len(token_ids):
+            accepted = not failure and (cut or session.may_end())
     except MemoryError:
         raise
     except Exception as error:

@@ -36,6 +36,9 @@ Data = Annotated[
 ]
 Sample = Annotated[int | None, typer.Option("--sample", min=1, help="So many schemas, stratified by split.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of the sample and of the order.")]
+Without = Annotated[
+    list[str] | None, typer.Option("--without", help="Leave out the schema with this id; may be given several times.")
+]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where to keep the results, as JSON lines.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with what --out already holds.")]
 Pin = Annotated[

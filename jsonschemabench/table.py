@@ -89,4 +89,4 @@ def ratio(value: float, base: float) -> str:
     if math.isnan(value) or math.isnan(base) or base <= 0:
         return "—"
     times = value / base
-    return f"{times:.2f}×" if times < 10 else f"{times:,.0f}×"
+    return f"{times:.2g}×" if times < 0.1 else f"{times:.2f}×" if times < 10 else f"{times:,.0f}×"

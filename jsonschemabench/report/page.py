@@ -89,8 +89,8 @@ def _table(table: Table, links: dict[str, str] | None = None) -> str:
     note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
     name = escape(table.title, quote=True)
     return (
-        f'<div class="scroll" role="region" tabindex="0" aria-label="{name}"><table><caption>{name}</caption>'
-        f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>{note}"
+        f'<div class="scroll" role="region" tabindex="0" aria-label="{name}"><table>'
+        f"<caption><span>{name}</span></caption><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>{note}"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +67,8 @@ def test_names_and_values_that_do_not_exist() -> None:
         ("masks", "--tokenizer", "nowhere.json"),
         ("masks", "--baseline", "nowhere"),
         ("masks", "--pin", "9999"),
+        ("masks", "--without", "nothing"),
+        ("scale", "--sizes", "0"),
         ("scale", "--family", "nothing"),
         ("scale", "--sizes", "ten"),
         ("suite", "nowhere.tar.gz"),
@@ -99,6 +102,49 @@ def test_engines_lists_all_and_a_third_party_s(monkeypatch: pytest.MonkeyPatch) 
     assert "third" in listed and "brute force" in listed and "no such module" in listed
     with pytest.raises(EngineUnavailable, match=r"pip install 'structgen\[bench\]'"):
         require("x", "no_such_module_at_all", "no-such-module")
+
+
+THIRD = """
+import numpy as np
+
+class Anything:
+    "Takes every schema and allows every text: an engine is no more than this."
+    name = "anything"
+    def version(self): return "3.1"
+    def options(self): return "none at all"
+    def setup(self, tokenizer, settings): pass
+    def compile(self, schema): return self
+    def start(self): return self
+    def mask(self, bitmask): bitmask[:] = np.int32(-1)
+    def commit(self, token_id): return True
+    def may_end(self): return True
+    def error(self): return ""
+"""
+
+
+def test_a_third_party_adds_an_engine_by_one_class_and_an_entry_point(tokenizer_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "third.py").write_text(THIRD)
+    about = tmp_path / "third_engines-3.1.dist-info"  # what installing a package leaves behind
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: third-engines\nVersion: 3.1\n")
+    (about / "entry_points.txt").write_text("[jsonschemabench.engines]\nanything = third:Anything\n")
+    rows = [{"id": "one", "schema": {}, "tests": [{"valid": True, "data": 1}, {"valid": False, "data": 2}]}]
+    data = tmp_path / "data.jsonl"
+    data.write_text("\n".join([json.dumps(row) for row in rows] + ["{"]))
+    command = [sys.executable, "-m", "jsonschemabench", "masks", "--engine", "anything", "--json"]
+    path = os.pathsep.join([str(tmp_path), str(Path(engines_package.__file__).parents[2]), *filter(None, sys.path)])
+    done = subprocess.run(
+        [*command, "--data", str(data), "--tokenizer", str(tokenizer_file)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    (name, figures), *others = json.loads(done.stdout)["engines"].items()
+    assert (name, figures["version"], figures["options"], others) == ("anything", "3.1", "none at all", [])
+    counts = figures["all"]["counts"]
+    assert (counts["schemas"], counts["valid instances tried"], counts["invalid accepted"]) == (1, 1, 1)
+    assert "skipped data.jsonl line 2" in done.stderr
 
 
 def test_importing_the_command_line_loads_no_engine() -> None:

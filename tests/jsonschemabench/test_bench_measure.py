@@ -57,6 +57,11 @@ def test_mask_and_commit_that_disagree_are_counted_both_ways(bench: Bench) -> No
     )
     taken_not_allowed = judge(bench, {"texts": ["abc"], "commit_lies": True}, "abz")
     assert (taken_not_allowed["accepted"], taken_not_allowed["disagree"]) == (False, True)
+    task = case("id", {"texts": ["abc"], "commit_lies": True}, (True, "azzb"))
+    _, stopped = measure_case(bench, task)
+    _, trusted = measure_case(bench, task, trust_commit=True)
+    assert (stopped["num_read"], len(stopped["mask_ns"])) == (1, 1)  # the first mask is in TTFM
+    assert (trusted["num_read"], len(trusted["mask_ns"]), trusted["disagree"]) == (4, 3, True)
 
 
 def test_run_time_errors_are_never_acceptance(bench: Bench) -> None:

@@ -1,0 +1,79 @@
+"""``memory``: what one process holds at the end is what its engine holds on to."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from bench_fakes import FakeEngine, case
+from rich.console import Console
+
+from jsonschemabench.lane import Limits
+from jsonschemabench.measure import measure_case
+from jsonschemabench.memory import Holding, memory_figures, memory_json, memory_tables
+from jsonschemabench.process import memory_is_watched
+from jsonschemabench.record import MaskRun, Record
+from jsonschemabench.runfile import Header, Run
+from jsonschemabench.running import Plan, run_engines
+from jsonschemabench.tokenizer import Tokenizer
+
+CASES = [case(f"c{number}", {"texts": ["a"], "mib": 8}, (True, "a")) for number in range(10)]
+
+
+class HeavyEngine(FakeEngine):
+    """What it compiles weighs as many MiB as the schema says, and is let go with it."""
+
+    name = "heavy"
+
+    def compile(self, schema: Any) -> Any:
+        compiled = super().compile(schema)
+        compiled.weight = bytearray(b"x" * (schema["mib"] << 20))
+        return compiled
+
+
+def measured(tokenizer: Tokenizer, keep: bool) -> MaskRun:
+    plan = Plan(
+        command="memory",
+        tasks=CASES,
+        data={"digest": "d", "keep": keep},
+        tokenizer=tokenizer,
+        limits=Limits(10, 20, 64),
+        job=Holding() if keep else measure_case,
+        make_engine=lambda name: HeavyEngine(),
+    )
+    (run,) = run_engines(plan, ["heavy"], Console(quiet=True)).runs
+    return run
+
+
+@pytest.mark.skipif(not memory_is_watched(), reason="resident memory cannot be told on this system")
+def test_compiled_schemas_are_let_go_unless_they_are_to_be_kept(tokenizer: Tokenizer) -> None:
+    each = 1024 * 8
+    let_go, kept = (measured(tokenizer, keep) for keep in (False, True))
+    found = memory_figures(kept)
+    assert found["added for each schema compiled, KiB"] == pytest.approx(each, rel=0.2)
+    assert found["at the end, MiB"] - found["set up, MiB"] == pytest.approx(80, rel=0.2)
+    assert memory_figures(let_go)["added for each schema compiled, KiB"] < each / 4
+    assert memory_figures(let_go)["at the peak, MiB"] > memory_figures(let_go)["set up, MiB"] + 6
+    totals, grown = memory_tables([kept])
+    assert "Every compiled schema is held." in totals.note
+    steps = [int(row[1].replace(",", "")) for row in grown.rows]
+    assert len(steps) == 10 and steps == sorted(steps) and steps[-1] - steps[0] > 50
+    assert "Compiled schemas are let go." in memory_tables([let_go])[0].note
+
+
+def test_what_did_not_live_to_tell_is_left_out() -> None:
+    header = Header("memory", "e", "1", "", {"digest": "t"}, {"digest": "d", "keep": False}, {}, {}, "now")
+    rows = (
+        Record("e", "a", "s", "done", begin_mib=100, end_mib=110, peak_mib=120),
+        Record("e", "b", "s", "timeout", peak_mib=500),
+        Record("e", "c", "s", "done", begin_mib=100, end_mib=104, peak_mib=110),
+    )
+    found = memory_figures(Run(header, rows))
+    assert found["processes begun anew"] == 1
+    assert (found["set up, MiB"], found["at the end, MiB"], found["at the peak, MiB"]) == (100, 104, 500)
+    assert found["added for each schema compiled, KiB"] == 2048
+    nothing = Run(header, rows[1:2])
+    assert math.isnan(memory_figures(nothing)["at the end, MiB"])
+    json.loads(json.dumps(memory_json([nothing]), allow_nan=False))
