@@ -24,6 +24,7 @@ from structgen.grammar.form import Embedded
 from structgen.grammar.regex import parse_regex
 from structgen.ir import Call, Node, Rule, Text, literal
 from structgen.masks import memory
+from structgen.masks.distinct import DistinctMemory, remembering
 from structgen.masks.engine import Engine
 from structgen.schema import SchemaOptions, compile_to_ir
 from structgen.schema.formats import SAMPLES
@@ -117,7 +118,9 @@ class CompiledGrammar:
     def start(self) -> int:
         """The state at the start of a text."""
         binding = self.binding()
-        return self._state(binding, binding.start, memory.START if self.open_keys is not None else 0)
+        return self._state(
+            binding, binding.start, 0 if self.open_keys is None else self._memories(binding.engine).start
+        )
 
     def advance(self, state: int, token: int) -> int:
         """The state after a token: `DEAD` if it is not allowed, `TERMINATED` after an end-of-text token that is."""
@@ -130,8 +133,7 @@ class CompiledGrammar:
                 return self.TERMINATED if engine.accepts(raw) else self.DEAD
             after = engine.advance(raw, token)
             if after and self.open_keys is not None:
-                seen = memory.memory_of(engine).after_token(seen, token, after, self.open_keys.thin)
-                after = after if seen else 0
+                after, seen = self._memories(engine).commit(raw, seen, token, after, self.open_keys.thin)
         except ArenaFull as full:
             raise self._stale(full) from None
         return self._state(binding, after, seen) if after else self.DEAD
@@ -144,7 +146,7 @@ class CompiledGrammar:
             try:
                 if self.open_keys is not None:
                     engine = binding.engine
-                    memory.memory_of(engine).fill(engine, raw, seen, out, 0, self.open_keys.thin)
+                    self._memories(engine).fill(engine, raw, seen, out, 0, self.open_keys.thin)
                 else:
                     binding.engine.fill(raw, out, 0)
             except ArenaFull as full:
@@ -158,6 +160,9 @@ class CompiledGrammar:
             return state == self.TERMINATED
         binding, raw, _ = self._parts(state)
         return binding.engine.accepts(raw)
+
+    def _memories(self, engine: Engine) -> memory.Memory | DistinctMemory:
+        return remembering(engine, self.open_keys is not None and self.open_keys.distinct)
 
     def binding(self) -> Binding:
         """The grammar in the current generation, bound on first use."""

@@ -10,18 +10,24 @@ care: a column is closed until nothing is new. What is left of a body is a linke
 be completed are not entered (`productive`, a least fixpoint), so every item is viable, but for a guard that its next
 byte cannot pass: a prefix is viable exactly if its column is accepting or can read a byte.
 
+Where a rule is an item of an array whose items must differ (`ITEM`), it does not end with a value that stands in the
+array before it. `viable` does not look for the dead ends that may follow from that; `accepts` needs no foresight.
+
 `productive` looks for a way out depth first and forces what it passes. Where there is none, it forces everything below
 the node: an infinite graph without a text is beyond this module.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from decimal import Decimal
+from typing import Any, TypeAlias
 
 from structgen.automata.regular import Language
 from structgen.ir import (
+    ITEM,
     Alt,
     Bytes,
     Call,
@@ -74,8 +80,9 @@ _Item: TypeAlias = "tuple[Rule | None, Rest, _Column]"
 
 @dataclass(eq=False, slots=True)
 class _Column:
-    """The items at one byte offset. `waiting` maps a rule to the items behind its calls."""
+    """The items behind a text. `waiting` maps a rule to the items behind its calls."""
 
+    text: bytes = b""
     items: dict[_Item, None] = field(default_factory=dict)
     waiting: dict[Rule, list[_Item]] = field(default_factory=dict)
     empty: set[Rule] = field(default_factory=set)
@@ -136,7 +143,7 @@ class Recognizer:
         return column
 
     def _step(self, column: _Column, byte: int) -> _Column:
-        following = _Column()
+        following = _Column(column.text + bytes((byte,)))
         self._close(following, self._moved(column, byte))
         return following
 
@@ -161,6 +168,8 @@ class Recognizer:
                 if rule is None:
                     column.complete = True
                     continue
+                if rule.role == ITEM and _repeats(origin.text, column.text[len(origin.text) :]):
+                    continue
                 if origin is column:
                     column.empty.add(rule)
                 pending.extend(origin.waiting.get(rule, ()))
@@ -178,7 +187,7 @@ class Recognizer:
             else:
                 pending.extend((rule, left, origin) for left in self._expand(rest[0], rest[1]))
         for mask, items in guarded.items():
-            column.guarded[mask] = _Column()
+            column.guarded[mask] = _Column(column.text)
             self._close(column.guarded[mask], items)
 
     def _expand(self, frame: Frame, rest: Rest) -> Iterator[Rest]:
@@ -447,3 +456,38 @@ def viable(root: Node, prefix: bytes) -> bool:
 def mask(root: Node, prefix: bytes, tokens: Sequence[bytes]) -> set[int]:
     """The ids of the tokens after which `prefix` can still be completed. Empty tokens are never allowed."""
     return Recognizer(root).mask(prefix, tokens)
+
+
+def _repeats(before: bytes, item: bytes) -> bool:
+    """Whether an item is in the array that it is in already; `before` is the text up to it."""
+    opened: list[int] = []
+    in_string = escaped = False
+    for at, byte in enumerate(before):
+        if in_string:
+            in_string = escaped or byte != 0x22
+            escaped = byte == 0x5C and not escaped
+        elif byte == 0x22:
+            in_string = True
+        elif byte in b"[{":
+            opened.append(at)
+        elif byte in b"]}":
+            opened.pop()
+    others = before[opened[-1] + 1 :].rstrip(b" \t\r\n,")
+    return _comparable(item) in _comparable(b"[" + others + b"]")[1]
+
+
+def _comparable(data: bytes) -> Any:
+    """A JSON value as something that is equal exactly where the values are."""
+
+    def of(value: Any) -> Any:
+        if isinstance(value, list):
+            return "array", tuple(map(of, value))
+        return (value,) if isinstance(value, bool) else value  # True is 1 in Python
+
+    value = json.loads(
+        data,
+        parse_int=lambda text: ("number", Decimal(text)),
+        parse_float=lambda text: ("number", Decimal(text)),
+        object_pairs_hook=lambda pairs: ("object", frozenset((name, of(value)) for name, value in pairs)),
+    )
+    return of(value)

@@ -63,6 +63,7 @@ class Network:
         self._kept: dict[int, object] = {}  # what ids in keys refer to must stay alive
         self._shared: dict[tuple[Any, ...], int] = {}
         self.has_guards = False
+        self.roles: dict[int, int] = {}  # of rules that have one
         self.tails: dict[tuple[Any, ...], text.Tail] = {}
         single_bytes(self._header)
         assert self.byte_class(1 << 0x22 | 1 << 0x5C) == k.QUOTING
@@ -274,6 +275,8 @@ class Network:
         index = self._rules.get(key)
         if index is None:
             index = self._rules[key] = self._new_rule(rule, rooted=False)
+            if rule.role:
+                self.roles[index] = rule.role
         return index
 
     def _new_rule(self, body: Rule | Node, *, rooted: bool) -> int:

@@ -2,7 +2,10 @@
 
 from structgen.ir.nodes import (
     EMPTY,
+    ITEM,
+    ITEMS,
     NEVER,
+    NO_ROLE,
     Alt,
     Bytes,
     Call,
@@ -31,7 +34,10 @@ from structgen.ir.nodes import (
 
 __all__ = [
     "EMPTY",
+    "ITEM",
+    "ITEMS",
     "NEVER",
+    "NO_ROLE",
     "Alt",
     "Bytes",
     "Call",

@@ -20,6 +20,7 @@ Node: TypeAlias = Union[
     "Bytes", "Literal", "Seq", "Alt", "Star", "Repeat", "Choice", "Call", "Lazy", "Text", "Guard", "Members"
 ]
 Encoding: TypeAlias = OneOf["json", "json-canonical", "utf-8"]
+NO_ROLE, ITEMS, ITEM = 0, 1, 2  # of a rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,14 +156,19 @@ class Rule:
     """A named, possibly recursive rule. `key` (hashable) lets equal rules of different grammars be one and the same.
 
     `nullable` says whether the rule matches the empty string; the front end must say so, because bodies are lazy.
+    `role` is what the rule is to a reader that remembers values, for rules without a key: `ITEMS`, an array of JSON no
+    two items of which are equal; `ITEM`, each item of one.
     """
 
-    __slots__ = ("_body", "key", "name", "nullable")
+    __slots__ = ("_body", "key", "name", "nullable", "role")
 
-    def __init__(self, name: str, thunk: Callable[[], Node], *, key: object = None, nullable: bool = False) -> None:
+    def __init__(
+        self, name: str, thunk: Callable[[], Node], *, key: object = None, nullable: bool = False, role: int = NO_ROLE
+    ) -> None:
         self.name = name
         self.key = key
         self.nullable = nullable
+        self.role = role
         self._body = Lazy(thunk)
 
     def body(self) -> Node:

@@ -218,6 +218,20 @@ class Engine:
         """The row of MEMBERS after one more key."""
         return self._run(kernel_members.with_member, members, key)
 
+    def kernel(self, state: int) -> list[tuple[int, int, int]]:
+        """The items (pc, origin, arg) that a state was made from."""
+        with self.lock:
+            if self.retired:
+                raise ArenaFull(k.STATES)
+            first, count = self.arena.tables[k.STATES][state, [k.S_ITEMS, k.S_KERNEL]].tolist()
+            return [tuple(item) for item in self.arena.tables[k.ITEMS][first : first + count].tolist()]
+
+    def state_of(self, items: list[tuple[int, int, int]]) -> int:
+        """The state that is made from these items; 0: none."""
+        from structgen_kernels.items import state_of
+
+        return self._run(state_of, np.array(items, np.int32).reshape(-1, 3))
+
     def goto(self, origin: int, rule: int) -> int:
         """The state after a rule that was called in `origin` is complete."""
         return self._run(machine.goto, origin, rule)

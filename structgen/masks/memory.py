@@ -55,6 +55,7 @@ class Memory:
             for slot in (k.ADDRESS, k.CAPACITY):
                 self._header[slot + table] = engine.header[slot + table]
         self._header[k.LONGEST_TOKEN] = engine.header[k.LONGEST_TOKEN]
+        self.start = START
         self._lock = engine.lock  # the engine's kernels read and write the cells too
         self._cells: npt.NDArray[np.int32] = np.zeros((MAX_CELLS, keys.CELL_WIDTH), np.int32)
         self._table: npt.NDArray[np.int32] = np.zeros(2 * MAX_CELLS, np.int32)
@@ -75,7 +76,7 @@ class Memory:
         self._found = np.zeros(len(engine.vocab.tokens), np.int32)
         self._open: dict[tuple[int, int], bool] = {}
 
-    def after_token(self, memory: int, token: int, after: int, thin: bool) -> int:
+    def after_token(self, memory: int, token: int, after: int, thin: int) -> int:
         """The memory after a token that leads to the state `after`; 0 if it repeats a key, or can only do so."""
         if self._tokens.inert[token] >> (memory & 15) & 1:
             return memory
@@ -83,7 +84,7 @@ class Memory:
             read = _checked(keys.read_token(self._header, self._cells, self._table, memory, token))
         return read if not thin or read == 0 or self.is_open(after, read) else 0
 
-    def after_bytes(self, memory: int, data: bytes, after: int = 0, thin: bool = False) -> int:
+    def after_bytes(self, memory: int, data: bytes, after: int = 0, thin: int = 0) -> int:
         """The memory after bytes that lead to the state `after`; 0 if they repeat a key, or can only do so."""
         with self._lock:
             read = keys.read_bytes(self._cells, self._table, memory, np.frombuffer(bytearray(data), np.uint8))
@@ -103,7 +104,7 @@ class Memory:
         return out
 
     def fill(
-        self, engine: Engine, state: int, memory: int, out: npt.NDArray[np.uint32], index: int, thin: bool
+        self, engine: Engine, state: int, memory: int, out: npt.NDArray[np.uint32], index: int, thin: int
     ) -> None:
         """Write what a state and a memory allow into row `index` of uint32[rows, words]; `engine` is the memory's."""
         if thin:
@@ -112,7 +113,27 @@ class Memory:
         else:  # one call for both
             engine.fill_remembering(state, self._header, memory, out, index)
 
-    def forbid(self, memory: int, row: npt.NDArray[np.uint32], state: int, thin: bool) -> None:
+    def commit(self, state: int, memory: int, token: int, after: int, thin: int) -> tuple[int, int]:
+        """The state and the memory after a token that leads from `state` to `after`; (0, 0) if it repeats a key."""
+        memory = self.after_token(memory, token, after, thin)
+        return (after, memory) if memory else (0, 0)
+
+    def commit_bytes(self, state: int, memory: int, data: bytes, after: int, thin: int) -> tuple[int, int]:
+        """The same after some bytes."""
+        memory = self.after_bytes(memory, data, after, thin)
+        return (after, memory) if memory else (0, 0)
+
+    def commit_each(
+        self, state: int, memory: int, tokens: npt.NDArray[np.int32], states: npt.NDArray[np.int32], thin: int
+    ) -> npt.NDArray[np.int64]:
+        """int64[n, 2]: state and memory after each of some tokens that lead from `state` to `states`."""
+        return np.column_stack((states.astype(np.int64), self.after_each(memory, tokens, states, bool(thin))))
+
+    def holds(self, state: int, memory: int, data: bytes) -> bool:
+        """Whether no key is repeated in some bytes, which the state alone allows."""
+        return self.after_bytes(memory, data) != 0
+
+    def forbid(self, memory: int, row: npt.NDArray[np.uint32], state: int, thin: int) -> None:
         """Take out of a state's mask, uint32[words], the tokens after which a key is repeated, or has to be."""
         mode = memory & 15
         if self._tokens.quiet[mode] and not thin:

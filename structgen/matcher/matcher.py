@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from structgen.automata.network import ArenaFull
 from structgen.errors import MatcherError
+from structgen.masks.distinct import remembering
 from structgen.masks.engine import Engine
-from structgen.masks.memory import START, memory_of
 from structgen.matcher.plans import plans_of
 from structgen_kernels import tree_masks
 
@@ -59,8 +59,11 @@ class Matcher:
         self._engine: Engine = binding.engine
         self._state: int = binding.start
         self._open_keys = grammar.open_keys
-        self._remembered: Any = None if grammar.open_keys is None else memory_of(self._engine)
-        self._memory: int = 0 if grammar.open_keys is None else START
+        self._remembered: Any = None
+        self._memory: int = 0
+        if self._open_keys is not None:
+            self._remembered = remembering(self._engine, self._open_keys.distinct)
+            self._memory = self._remembered.start
         self._history: list[int] = []  # states before each step
         self._memories: list[int] = []  # and memories, if there is any
         self._steps: list[int | bytes] = []  # what was accepted: a token id, or bytes
@@ -102,8 +105,8 @@ class Matcher:
             self._engine.fill(self._state, self._rows, index)
 
     @property
-    def _thin(self) -> bool:
-        return self._open_keys is not None and self._open_keys.thin
+    def _thin(self) -> int:
+        return self._open_keys.thin if self._open_keys is not None else 0
 
     def forced_bytes(self, limit: int = 4096) -> bytes:
         """The bytes that must come next, because nothing else may (at most `limit`); empty where there is a choice."""
@@ -193,8 +196,7 @@ class Matcher:
             memory, state = memories[parent], int(states[i]) if states[parent] else 0
             states[i] = state  # also where a node ends the text below one that has just become illegal
             if state > tree_masks.ENDED:
-                memory = memory and remembered.after_token(memory, token, state, thin)
-                states[i] = state if memory else 0
+                states[i], memory = remembered.commit(int(states[parent]), memory, token, state, thin)
             memories.append(memory if states[i] else 0)
 
         def forbid(i: int, mask: npt.NDArray[np.uint32]) -> None:
@@ -228,15 +230,15 @@ class Matcher:
         """The state and the memory after a token; state 0: dead."""
         after, memory = self._engine.advance(self._state, token), self._memory
         if memory and after:
-            memory = self._remembered.after_token(memory, token, after, self._thin)
-            return (after, memory) if memory else (0, 0)
+            committed: tuple[int, int] = self._remembered.commit(self._state, memory, token, after, self._thin)
+            return committed
         return after, memory
 
     def _after_bytes(self, data: bytes) -> tuple[int, int]:
         after, memory = self._engine.advance_bytes(self._state, data), self._memory
         if memory and after:
-            memory = self._remembered.after_bytes(memory, data, after, self._thin)
-            return (after, memory) if memory else (0, 0)
+            committed: tuple[int, int] = self._remembered.commit_bytes(self._state, memory, data, after, self._thin)
+            return committed
         return after, memory
 
     def accept_bytes(self, data: bytes) -> bool:
@@ -318,7 +320,7 @@ class Matcher:
         pairs = np.zeros((len(text), 2), np.int64)
         pairs[:, 0] = states
         if memory:
-            pairs[:, 1] = self._remembered.after_each(memory, text, states, self._thin)
+            pairs = self._remembered.commit_each(state, memory, text, states, self._thin)
         after, which = np.unique(pairs, axis=0, return_inverse=True)
         counts = [plans.tokens(here, seen, MANY_TOKENS) for here, seen in after.tolist()]
         needed = np.array(counts, float)  # None is nan
@@ -352,7 +354,8 @@ class Matcher:
             binding = self.grammar.rebind(self._engine)
             self._engine, self._state = binding.engine, binding.start
             if self._open_keys is not None:
-                self._remembered, self._memory = memory_of(self._engine), START
+                self._remembered = remembering(self._engine, self._open_keys.distinct)
+                self._memory = self._remembered.start
             history, memories = [], []
             for step in self._steps:
                 history.append(self._state)

@@ -12,6 +12,7 @@ import weakref
 from typing import TYPE_CHECKING, TypeAlias
 
 from structgen.errors import TokenizerError
+from structgen.masks.distinct import FLAG, DistinctMemory, distinct_memory_of, remembering
 from structgen.masks.memory import Memory, memory_of
 from structgen.matcher.closing import closing_of
 
@@ -51,12 +52,13 @@ class Plans:
         Where it would repeat a key it is a short one.
         """
         text = self._closing.completion(state, limit)
-        if not memory or text is None or self._memories().after_bytes(memory, text):
+        if not memory or text is None or self._memories(memory).holds(state, memory, text):
             return text
         with self._lock:
             place = state, memory
             if place not in self._completions:
-                self._completions[place] = self._without_repeats(state, memory)
+                distinct = memory & FLAG
+                self._completions[place] = (self._distinct if distinct else self._without_repeats)(state, memory)
             found = self._completions[place]
         return found if found is not None and len(found) <= limit else None
 
@@ -66,7 +68,7 @@ class Plans:
         Where it would repeat one, it turns off as late as it can to a beginning that no key of the object has, and goes
         on with what is shortest from there. None after `MOST_TURNS` such turns.
         """
-        memories, engine, written = self._memories(), self._engine, b""
+        memories, engine, written = self._keys(), self._engine, b""
         for _ in range(MOST_TURNS):
             rest = self._closing.completion(state, ANY_LENGTH)
             if rest is None or memories.after_bytes(memory, rest):
@@ -86,7 +88,7 @@ class Plans:
 
     def _turn(self, state: int, memory: int, instead_of: int) -> bytes | None:
         """Another byte of a key, best one that leads off all keys of the object; None if there is none."""
-        memories, second = self._memories(), None
+        memories, second = self._keys(), None
         for byte in sorted(self._engine.allowed_bytes(state), key=lambda byte: (not 0x20 < byte < 0x7F, byte)):
             step = bytes((byte,))
             after = memories.after_bytes(memory, step) if byte != instead_of else 0
@@ -97,10 +99,45 @@ class Plans:
                     second = step
         return second
 
-    def _memories(self) -> Memory:
+    def _distinct(self, state: int, memory: int) -> bytes | None:
+        """A short completion in which no array has two equal items, where the shortest of the state has.
+
+        As above: where an item would be one that is there, it turns off as late as it can.
+        """
+        engine = self._reference()
+        assert engine is not None
+        memories, written = distinct_memory_of(engine), b""
+        for _ in range(MOST_TURNS):
+            rest = self._closing.completion(state, ANY_LENGTH)
+            if rest is None:
+                return None
+            places = [(state, memory)]
+            for i in range(len(rest)):
+                place = memories.follow(*places[-1], rest[i : i + 1])
+                if place[0] == 0:
+                    break
+                places.append(place)
+            else:
+                return written + rest
+            turn = None
+            while turn is None and places:
+                state, memory = places.pop()
+                turn = memories.turn(state, memory)
+            if turn is None:
+                return None
+            written += rest[: len(places)] + turn
+            state, memory = memories.follow(state, memory, turn)
+        return None
+
+    def _keys(self) -> Memory:
         engine = self._reference()
         assert engine is not None
         return memory_of(engine)
+
+    def _memories(self, memory: int) -> Memory | DistinctMemory:
+        engine = self._reference()
+        assert engine is not None
+        return remembering(engine, bool(memory & FLAG))
 
     def tokens(self, state: int, memory: int, limit: int) -> int | None:
         """Tokens that suffice to complete a text, or None if that takes more than `limit`."""
@@ -122,7 +159,7 @@ class Plans:
                 return
             after, rest = self._engine.advance(state, plan[0]), plan[1:]
             if memory:
-                memory = self._memories().after_token(memory, plan[0], after, False)
+                after, memory = self._memories(memory).commit(state, memory, plan[0], after, 0)
             if self.tokens(after, memory, len(rest)) is None:
                 self._plans[after, memory] = rest
 

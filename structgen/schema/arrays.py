@@ -5,30 +5,55 @@ Where `contains` is asked for, an automaton counts the items that match: its sta
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 
 from structgen.errors import UnsupportedSchemaError
+from structgen.ir import ITEM, ITEMS, Call, Lazy, Node, Rule, Star, alt, choice, literal, repeat, seq
 from structgen.ir import NEVER as NO_NODE
-from structgen.ir import Call, Lazy, Node, Rule, Star, alt, choice, literal, repeat, seq
-from structgen.schema.distinct import MAX_VALUES, Distinct, differ_anyway, distinct
+from structgen.schema.distinct import Distinct, differ_anyway, distinct
 from structgen.schema.distinct import State as Used
 from structgen.schema.forms import ArrayForm, Term
 from structgen.schema.items import Items, State
+from structgen.schema.remembered import Remembered
 from structgen.schema.strings import spelled
 from structgen.schema.whitespace import bracketed
 
 if TYPE_CHECKING:
     from structgen.schema.lower import Lowering
 
+ItemNode: TypeAlias = "Callable[[Term, int], Node]"
+"""The node of an item, given its term and depth."""
+
 
 def array_node(form: ArrayForm, lowering: Lowering, term: Term, depth: int) -> Node:
     """The node of a form that some array satisfies."""
     if form.unique:
         items = distinct_items(form, lowering, term)
-        if items is not None:
+        if isinstance(items, Distinct):
             return _DistinctNode(items, lowering, term, depth).node()
+        if items is not None:
+            item = _marked(lowering)
+            return Call(Rule("distinct items", lambda: _plain_node(form, lowering, term, depth, item), role=ITEMS))
+    return _plain_node(form, lowering, term, depth, lowering.value)
+
+
+def _marked(lowering: Lowering) -> ItemNode:
+    """Items as rules that say so."""
+    calls: dict[tuple[Term, int], Call] = {}
+
+    def item(term: Term, depth: int) -> Node:
+        if (term, depth) not in calls:
+            calls[term, depth] = Call(Rule("item", lambda: lowering.value(term, depth), role=ITEM))
+        return calls[term, depth]
+
+    return item
+
+
+def _plain_node(form: ArrayForm, lowering: Lowering, term: Term, depth: int, value: ItemNode) -> Node:
+    """The node of a form, items as `value` has them."""
     if form.contains:
-        return _ItemsNode(form, lowering, term, depth).node()
+        return _ItemsNode(form, lowering, term, depth, value).node()
     layout = lowering.layout
     satisfiable = lowering.satisfiable
     inner = lowering.deeper(depth)
@@ -45,34 +70,42 @@ def array_node(form: ArrayForm, lowering: Lowering, term: Term, depth: int) -> N
         if high is not None and index >= high:
             return close
         if index < num_prefix:
-            more = seq(separator, lowering.value(form.item(index), inner), Lazy(lambda: after(index + 1)))
+            more = seq(separator, value(form.item(index), inner), Lazy(lambda: after(index + 1)))
             return more if index < form.min else alt(close, more)
         low, limit = max(0, form.min - index), None if high is None else high - index
 
         def item() -> Node:
-            return seq(separator, lowering.value(form.rest, inner))
+            return seq(separator, value(form.rest, inner))
 
         plain = (low, limit) in ((0, None), (1, None), (0, 1), (1, 1))
         return seq(repeat(item() if plain else Call(Rule("items", item)), low, limit), close)
 
-    first = NO_NODE if high == 0 else seq(lowering.value(form.item(0), inner), Lazy(lambda: after(1)))
+    first = NO_NODE if high == 0 else seq(value(form.item(0), inner), Lazy(lambda: after(1)))
     return bracketed(layout, depth, "[", first, "]", may_be_empty=form.min == 0)
 
 
-def distinct_items(form: ArrayForm, lowering: Lowering, term: Term) -> Distinct | None:
-    """The automaton of `uniqueItems`; None where the items differ anyway. Raises `UnsupportedSchemaError`."""
+def distinct_items(form: ArrayForm, lowering: Lowering, term: Term) -> Distinct | Remembered | None:
+    """How `uniqueItems` is enforced; None where the items differ anyway. Raises `UnsupportedSchemaError`.
+
+    Few values: an automaton of those that are used. Else the matcher remembers them, which `lowering` notes.
+    """
     if differ_anyway(form, lowering.satisfiable):
         return None
     found = distinct(form, lowering.expander, lowering.satisfiable)
     if found is not None:
         return found
+    remembered = Remembered(form, lowering.expander)
+    reason = remembered.reason()
+    if reason is None:
+        lowering.open_keys.note_items(thin=remembered.thin())
+        return remembered
     atoms = [lowering.expander.schemas.atoms[literal >> 1] for literal in term]
     named = [atom for atom in atoms if "uniqueItems" in atom.schema] or atoms
     raise UnsupportedSchemaError(
-        f"items that must differ from each other and have more than {MAX_VALUES} values are not enforced yet",
+        reason,
         pointer=named[0].pointer if named else "",
         keyword="uniqueItems",
-        advice="drop it, set maxItems to 1, or give the items an enum",
+        advice="drop it, or ask for fewer items",
     )
 
 
@@ -123,7 +156,8 @@ class _DistinctNode:
 class _ItemsNode:
     """An array form with `contains` on its way to IR: one `Lazy` for each state of its automaton."""
 
-    def __init__(self, form: ArrayForm, lowering: Lowering, term: Term, depth: int) -> None:
+    def __init__(self, form: ArrayForm, lowering: Lowering, term: Term, depth: int, value: ItemNode) -> None:
+        self.value = value
         self.items = Items(form, lowering.satisfiable, lowering.expander.schemas.negate)
         self.lowering = lowering
         self.term = term
@@ -139,7 +173,7 @@ class _ItemsNode:
     def _more(self, state: State) -> Node:
         inner = self.lowering.deeper(self.depth)
         moves = self.items.moves(state)
-        return alt(*(seq(self.lowering.value(term, inner), self._after(following)) for term, following in moves))
+        return alt(*(seq(self.value(term, inner), self._after(following)) for term, following in moves))
 
     def _after(self, state: State) -> Node:
         node = self._nodes.get(state)
@@ -155,9 +189,9 @@ class _ItemsNode:
         layout, inner = self.lowering.layout, self.lowering.deeper(self.depth)
         separator = layout.separator(self.depth)
         moves = list(self.items.moves(state))
-        loops = [self.lowering.value(term, inner) for term, following in moves if following == state]
+        loops = [self.value(term, inner) for term, following in moves if following == state]
         parts = [
-            seq(separator, self.lowering.value(term, inner), self._after(following))
+            seq(separator, self.value(term, inner), self._after(following))
             for term, following in moves
             if following != state
         ]

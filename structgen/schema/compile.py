@@ -31,8 +31,9 @@ from structgen.schema.survey import Survey
 class SchemaIR:
     """A compiled schema: the root node, most of it still lazy, and what became of each keyword.
 
-    `open_keys` is None where every key is one that the schema names: then the node alone says it all. Elsewhere the
-    matcher must see to it that no object repeats a key.
+    `open_keys` is None where every key is one that the schema names, and items that must differ are of finitely many
+    values: then the node alone says it all. Elsewhere the matcher must see to it that no object repeats a key, and that
+    no two items of arrays with a role (see `ir.Rule`) are equal.
     """
 
     root: Node
@@ -53,7 +54,7 @@ def compile_to_ir(schema: Any, options: SchemaOptions | None = None, *, registry
     expander = Expander(schemas)
     root, open_keys = _compiled(expander, Satisfiability(expander), explore=survey.hard)
     needed = has_open_keys(visited for visited, _, _ in survey.visited)
-    return SchemaIR(root, survey_report(survey), open_keys if needed else None)
+    return SchemaIR(root, survey_report(survey), open_keys if needed or open_keys.distinct else None)
 
 
 def check_schema(

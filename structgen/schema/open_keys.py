@@ -24,13 +24,25 @@ _COMBINES = ("$ref", "$dynamicRef", "$recursiveRef", "allOf", "anyOf", "oneOf", 
 
 @dataclass(slots=True)
 class OpenKeys:
-    """Of a grammar with additional keys: whether a language of them is thin. Found out as the grammar is expanded."""
+    """Of a grammar with additional keys, or with arrays whose items differ: what is thin, found out as it is expanded.
 
-    thin: bool = False
+    `thin` has bits: 1, a language of keys is; 2, the items of such an array are. `distinct` is whether there are such
+    arrays.
+    """
+
+    thin: int = 0
+    distinct: bool = False
 
     def note(self, language: Language) -> None:
         """A language of additional keys is in use."""
-        self.thin = self.thin or is_thin(language)
+        if is_thin(language):
+            self.thin |= 1
+
+    def note_items(self, *, thin: bool) -> None:
+        """An array whose items differ is in use; `thin`: a beginning of one may go on in finitely many ways only."""
+        self.distinct = True
+        if thin:
+            self.thin |= 2
 
 
 def has_open_keys(visited: Iterable[Any]) -> bool:

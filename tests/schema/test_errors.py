@@ -24,7 +24,12 @@ for _ in range(600):
 @pytest.mark.parametrize(
     ("schema", "error", "pointer", "keyword"),
     [
-        ({"properties": {"a/b": {"uniqueItems": True}}}, UnsupportedSchemaError, "/properties/a~1b", "uniqueItems"),
+        (
+            {"properties": {"a/b": {"uniqueItems": True, "minItems": 6_000}}},
+            UnsupportedSchemaError,
+            "/properties/a~1b",
+            "uniqueItems",
+        ),
         ({"items": {"pattern": r"(a)\1"}}, UnsupportedSchemaError, "/items", "pattern"),
         ({"anyOf": [True, {"format": 3}]}, InvalidSchemaError, "/anyOf/1", "format"),
         ({"$ref": "http://x/y"}, UnsupportedSchemaError, "", "$ref"),
@@ -51,7 +56,9 @@ def test_refused(schema: Any, error: type[CompileError], pointer: str, keyword: 
 
 
 def test_unreachable_definitions_are_not_refused() -> None:
-    compile_to_ir({"type": "null", "$defs": {"a": {"uniqueItems": True}, "b": {"$ref": "#/nowhere"}}})
+    compile_to_ir(
+        {"type": "null", "$defs": {"a": {"uniqueItems": True, "minItems": 6_000}, "b": {"$ref": "#/nowhere"}}}
+    )
 
 
 def test_all_problems_are_named() -> None:
@@ -135,7 +142,7 @@ def test_report() -> None:
         ("format", "annotation"),
         ("minLength", "enforced"),
     }
-    assert check_schema({"items": {"uniqueItems": True}}).counts == {"enforced": 1, "refused": 1}
+    assert check_schema({"items": {"uniqueItems": True, "minItems": 6_000}}).counts == {"enforced": 2, "refused": 1}
     ignored = check_schema(
         {"$schema": "http://json-schema.org/draft-07/schema#", "$ref": "#/definitions/a", "type": "null"}
     )

@@ -1,0 +1,441 @@
+"""JSON values as a text has them so far: what stands in the arrays whose items must differ, and the item in the making.
+
+Values are compared as JSON compares them: numbers by value, strings by decoded text, objects whatever the order of
+their keys. Everything is hash-consed, so that equal values, texts and memories are one object each and nothing is ever
+undone. It reads texts that a grammar of JSON has let through; it is no validator, and knows no grammar and no tokens.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any, TypeAlias
+
+MAX_NODES = 1 << 19  # letters, values, items and memories of one engine generation
+
+DISTINCT, ARRAY, OBJECT = "distinct", "array", "object"
+"""Kinds of frames: an array whose items must differ, another array, an object."""
+
+Scalar: TypeAlias = "str | tuple[str, Any, bytes]"
+"""What comes next in a frame: `DONE` or `WAIT`; or (kind, what is read of it, the beginning of a letter)."""
+DONE, WAIT = "done", "wait"  # behind a value (a comma or the end may follow); before one, or before a key
+_STRING, _KEY, _NUMBER, _WORD = "string", "key", "number", "word"
+
+_COMPLETE = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_PARTS = re.compile(r"(-?)([0-9]*)\.?([0-9]*)(?:[eE]([+-]?)([0-9]*))?")
+_ESCAPES = {0x62: "\b", 0x66: "\f", 0x6E: "\n", 0x72: "\r", 0x74: "\t"}
+_WORDS = ("true", "false", "null")
+
+
+class Letters:
+    """A decoded text, letter by letter."""
+
+    __slots__ = ("_path", "before", "id", "length", "letter")
+
+    def __init__(self, number: int, before: Letters | None, letter: str) -> None:
+        self.id = number
+        self.before = before
+        self.letter = letter
+        self.length: int = 0 if before is None else before.length + 1
+        self._path: list[Letters] | None = None
+
+    def path(self) -> list[Letters]:
+        """The beginnings of the text by length, itself the last."""
+        if self._path is None:
+            found: list[Letters] = []
+            at: Letters | None = self
+            while at is not None:
+                found.append(at)
+                at = at.before
+            self._path = found[::-1]
+        return self._path
+
+    def starts_with(self, other: Letters) -> bool:
+        """Whether the other text is a beginning of this one."""
+        return other.length <= self.length and self.path()[other.length] is other
+
+
+class Value:
+    """A complete value: its kind, and its content.
+
+    A string's `Letters`; a number's (sign, digits, exponent) without zeros at either end; a word; the values of an
+    array; the values of an object by the letters of their keys.
+    """
+
+    __slots__ = ("content", "id", "kind")
+
+    def __init__(self, number: int, kind: str, content: Any) -> None:
+        self.id = number
+        self.kind = kind
+        self.content = content
+
+
+class Frame:
+    """An open array or object with the values it has: one version of it, the one before it a value shorter."""
+
+    __slots__ = ("before", "below", "count", "id", "key", "kind", "value")
+
+    def __init__(
+        self,
+        number: int,
+        kind: str,
+        below: Frame | None,
+        before: Frame | None,
+        key: Letters | None,
+        value: Value | None,
+    ) -> None:
+        self.id = number
+        self.kind = kind
+        self.below = below
+        self.before = before
+        self.key = key
+        self.value = value
+        self.count: int = (before.count if before is not None else 0) + (value is not None)
+
+    def has(self, value: Value) -> bool:
+        """Whether this value is there."""
+        return any(known is value for known in self.values())
+
+    def values(self) -> Iterator[Value]:
+        """The values, last first."""
+        at: Frame | None = self
+        while at is not None:
+            if at.value is not None:
+                yield at.value
+            at = at.before
+
+    def members(self) -> dict[Letters, Value]:
+        """An object's values by key."""
+        found = {}
+        at: Frame | None = self
+        while at is not None:
+            if at.value is not None and at.key is not None:
+                found[at.key] = at.value
+            at = at.before
+        return found
+
+    @property
+    def waits(self) -> bool:
+        """Whether this is an object with a key that has no value yet."""
+        return self.key is not None and self.value is None
+
+
+class Seen:
+    """A memory: the innermost open frame (None: no array whose items must differ is open), and what is behind it."""
+
+    __slots__ = ("frame", "id", "scalar")
+
+    def __init__(self, number: int, frame: Frame | None, scalar: Scalar) -> None:
+        self.id = number
+        self.frame = frame
+        self.scalar = scalar
+
+    @property
+    def in_string(self) -> bool:
+        """Whether the text is within a string or a key."""
+        return self.scalar[0] in (_STRING, _KEY)
+
+
+class Values:
+    """All values of one generation. Not thread-safe. Raises `TooManyValues` when it is full."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Any, ...], Any] = {}
+        self.empty = Letters(0, None, "")
+        self.nothing = Seen(0, None, DONE)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for more."""
+        return len(self._known) >= MAX_NODES
+
+    # ---- reading -----------------------------------------------------------------------------------------------
+
+    def opened(self) -> Seen:
+        """Behind the bracket of an outermost array whose items must differ."""
+        return self._seen(self._frame(DISTINCT, None), WAIT)
+
+    def read(self, seen: Seen, byte: int, distinct: bool) -> tuple[Seen, bool]:
+        """The memory after one more byte, and whether a value that may end here is one that its array has already.
+
+        `distinct` is whether a bracket opens an array whose items must differ.
+        """
+        frame, scalar = seen.frame, seen.scalar
+        assert frame is not None
+        if not isinstance(scalar, str):
+            kind, content, partial = scalar
+            if kind in (_STRING, _KEY):
+                if byte != 0x22 or partial:
+                    return self._seen(frame, (kind, *self._letter(content, partial, byte))), False
+                if kind == _KEY:
+                    return self._seen(self._frame(OBJECT, frame.below, frame, content), WAIT), False
+                return self._complete(frame, self._value(_STRING, content))
+            if kind == _WORD:
+                word = content + chr(byte)
+                if word in _WORDS:
+                    return self._complete(frame, self._value(_WORD, word))
+                return self._seen(frame, (_WORD, word, b"")), False
+            if byte in b"0123456789+-.eE":
+                return self._in_number(frame, _shortened(content + chr(byte)))
+            frame, scalar = self._added(frame, self.number(content)), DONE
+        if byte == 0x2C:
+            return self._seen(frame, WAIT), False
+        if byte == 0x22:
+            return self._seen(
+                frame, (_KEY if frame.kind == OBJECT and not frame.waits else _STRING, self.empty, b"")
+            ), False
+        if byte == 0x5B:
+            return self._seen(self._frame(DISTINCT if distinct else ARRAY, frame), WAIT), False
+        if byte == 0x7B:
+            return self._seen(self._frame(OBJECT, frame), WAIT), False
+        if byte in b"]}":
+            if frame.below is None:
+                return self.nothing, False
+            content = tuple(frame.values())[::-1] if byte == 0x5D else frame.members()
+            return self._complete(frame.below, self._value(ARRAY if byte == 0x5D else OBJECT, content))
+        if byte in b"-0123456789":
+            return self._in_number(frame, chr(byte))
+        if byte in b"tfn":
+            return self._seen(frame, (_WORD, chr(byte), b"")), False
+        return (seen if scalar is seen.scalar else self._seen(frame, scalar)), False  # white space or a colon
+
+    def number(self, text: str) -> Value:
+        """The value of a number."""
+        sign, whole, fraction, minus, exponent = _number(text)
+        digits = (whole + fraction).lstrip("0")
+        kept = digits.rstrip("0")
+        if not kept:
+            return self._value(_NUMBER, ("", "", 0))
+        power = int(Decimal(minus + (exponent or "0"))) - len(fraction) + len(digits) - len(kept)
+        return self._value(_NUMBER, (sign, kept, power))
+
+    def _in_number(self, frame: Frame, text: str) -> tuple[Seen, bool]:
+        repeated = frame.kind == DISTINCT and _COMPLETE.fullmatch(text) is not None and frame.has(self.number(text))
+        return self._seen(frame, (_NUMBER, text, b"")), repeated
+
+    def _complete(self, frame: Frame, value: Value) -> tuple[Seen, bool]:
+        repeated = frame.kind == DISTINCT and frame.has(value)
+        return self._seen(self._added(frame, value), DONE), repeated
+
+    def _added(self, frame: Frame, value: Value) -> Frame:
+        if frame.kind == OBJECT:
+            return self._frame(OBJECT, frame.below, frame.before, frame.key, value)
+        return self._frame(frame.kind, frame.below, frame, None, value)
+
+    def _letter(self, text: Letters, partial: bytes, byte: int) -> tuple[Letters, bytes]:
+        """A text and the beginning of a letter behind it after one more byte."""
+        if not partial and 0x20 <= byte < 0x80 and byte != 0x5C:
+            return self._spelled(text, chr(byte)), b""
+        partial += bytes((byte,))
+        if partial[0] == 0x5C:
+            if len(partial) == 1 or (partial[1] == 0x75 and len(partial) < 6):
+                return text, partial
+            if partial[1] != 0x75:
+                return self._spelled(text, _ESCAPES.get(byte, chr(byte))), b""
+            code = int(partial[2:6], 16)
+            if not 0xD800 <= code < 0xDC00:
+                return self._spelled(text, chr(code)), b""
+            if len(partial) < 12:
+                return text, partial
+            low = int(partial[8:12], 16)
+            return self._spelled(text, chr(0x10000 + ((code & 0x3FF) << 10) + (low & 0x3FF))), b""
+        lead = partial[0]
+        if len(partial) < (2 if lead < 0xE0 else 3 if lead < 0xF0 else 4):
+            return text, partial
+        return self._spelled(text, partial.decode("utf-8", "replace")), b""
+
+    # ---- what may be repeated ----------------------------------------------------------------------------------
+
+    def is_near(self, seen: Seen) -> bool:
+        """Whether a value that repeats another may end before two more have begun: the item in the making can still
+        become one that is there, or the next one can."""
+        frame = seen.frame
+        if frame is not None and frame.kind == DISTINCT and seen.scalar == DONE:
+            return True
+        return self.is_pending(seen)
+
+    def is_pending(self, seen: Seen, targets: list[Letters] | None = None) -> bool:
+        """Whether an item in the making can still become one that its array has. Says yes where that does not tell.
+
+        Where it is in a string, `targets` gets the strings that this one would have to become.
+        """
+        above: list[_Open] = []
+        frame, pending = seen.frame, False
+        while frame is not None:
+            if frame.kind == DISTINCT and frame.count and (above or seen.scalar != DONE):
+                path = above[::-1]
+                for value in frame.values():
+                    if _matches(value, path, 0, seen.scalar, targets):
+                        if targets is None:
+                            return True
+                        pending = True
+            above.append((frame, frame.members() if frame.kind == OBJECT else tuple(frame.values())[::-1]))
+            frame = frame.below
+        return pending
+
+    def leading_on(self, seen: Seen) -> frozenset[int] | None:
+        """Within a string: the bytes after which it may still become one that is there. None: any byte may be one."""
+        if not seen.in_string or seen.scalar[2]:
+            return None
+        text: Letters = seen.scalar[1]  # type: ignore[assignment]
+        targets: list[Letters] = []
+        self.is_pending(seen, targets)
+        found = {0x22, 0x5C}
+        for target in targets:
+            if target.length > text.length:
+                found.add(target.path()[text.length + 1].letter.encode("utf-8", "surrogatepass")[0])
+        return frozenset(found)
+
+    def folded(self, seen: Seen) -> Seen:
+        """The memory with all numbers as one whose fraction ends in more zeros than any number that is there has
+        digits: whatever may be repeated from one may be from the other."""
+        if isinstance(seen.scalar, str) or seen.scalar[0] != _NUMBER or "." not in seen.scalar[1]:
+            return seen
+        text, most, frame = seen.scalar[1], 1, seen.frame
+        kept = text.rstrip("0")
+        if len(text) - len(kept) < 2 or "e" in text or "E" in text:
+            return seen
+        while frame is not None:
+            most = max([most, *(_most_digits(value) for value in frame.values())])
+            frame = frame.below
+        zeros = min(len(text) - len(kept), most + 1)
+        assert seen.frame is not None
+        return self._seen(seen.frame, (_NUMBER, kept + "0" * zeros, b""))
+
+    # ---- hash-consing ------------------------------------------------------------------------------------------
+
+    def _seen(self, frame: Frame, scalar: Scalar) -> Seen:
+        if isinstance(scalar, str):
+            key: tuple[Any, ...] = (Seen, frame.id, scalar)
+        else:
+            content = scalar[1]
+            key = (Seen, frame.id, scalar[0], content.id if isinstance(content, Letters) else content, scalar[2])
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = Seen(len(self._known) + 1, frame, scalar)
+        return found
+
+    def _frame(
+        self, kind: str, below: Frame | None, before: Frame | None = None, key: Letters | None = None,
+        value: Value | None = None,
+    ) -> Frame:  # fmt: skip
+        ids = tuple(-1 if part is None else part.id for part in (below, before, key, value))
+        found = self._known.get((kind, *ids))
+        if found is None:
+            found = self._known[(kind, *ids)] = Frame(len(self._known) + 1, kind, below, before, key, value)
+        return found
+
+    def _spelled(self, text: Letters, letter: str) -> Letters:
+        key = (Letters, text.id, letter)
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = Letters(len(self._known) + 1, text, letter)
+        return found
+
+    def _value(self, kind: str, content: Any) -> Value:
+        key: tuple[Any, ...] = (Value, kind, content)
+        if kind == _STRING:
+            key = (Value, kind, content.id)
+        elif kind == ARRAY:
+            key = (Value, kind, *(value.id for value in content))
+        elif kind == OBJECT:
+            key = (Value, kind, frozenset((name.id, value.id) for name, value in content.items()))
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = Value(len(self._known) + 1, kind, content)
+        return found
+
+
+def _number(text: str) -> tuple[str, str, str, str, str | None]:
+    found = _PARTS.fullmatch(text)
+    assert found is not None
+    sign, whole, fraction, minus, exponent = found.groups()
+    return sign, whole, fraction, "-" if minus == "-" else "", exponent
+
+
+def _shortened(text: str) -> str:
+    """The beginning of a number with an exponent as short as it can be: what may follow has the same values."""
+    found = _PARTS.fullmatch(text)
+    if found is None or not found[5]:
+        return text
+    exponent = found[5].lstrip("0") or "0"
+    if not (found[2] + found[3]).strip("0"):
+        exponent = "0"  # Zero, whatever it says.
+    return text[: found.start(5)] + exponent
+
+
+def _most_digits(value: Value) -> int:
+    if value.kind == _NUMBER:
+        return len(value.content[1]) + abs(value.content[2]) if abs(value.content[2]) < 1_000 else 1_000
+    if value.kind == ARRAY:
+        return max(map(_most_digits, value.content), default=0)
+    return max(map(_most_digits, value.content.values()), default=0) if value.kind == OBJECT else 0
+
+
+_Open: TypeAlias = "tuple[Frame, Any]"  # with the values it has, as in `Value.content`
+
+
+def _matches(value: Value, path: list[_Open], at: int, scalar: Scalar, targets: list[Letters] | None) -> bool:
+    """Whether the frames path[at:] and what is behind them may become this value."""
+    if at == len(path):
+        return scalar == WAIT or _may_become(value, scalar, targets)
+    (frame, written), last = path[at], at == len(path) - 1
+    if frame.kind == OBJECT:
+        if value.kind != OBJECT:
+            return False
+        members = value.content
+        if len(written) > len(members) or any(members.get(key) is not known for key, known in written.items()):
+            return False
+        if frame.waits:
+            return frame.key in members and _matches(members[frame.key], path, at + 1, scalar, targets)
+        if isinstance(scalar, str):
+            return scalar == DONE or not written or len(members) > len(written)
+        names = [key for key in members if key not in written and key.starts_with(scalar[1])]
+        if targets is not None:
+            targets.extend(names)
+        return bool(names)
+    if value.kind != ARRAY:
+        return False
+    items, count = value.content, frame.count
+    if items[:count] != written:
+        return False
+    if last and scalar == DONE:
+        return True
+    if last and scalar == WAIT:
+        return count == 0 or len(items) > count
+    return len(items) > count and _matches(items[count], path, at + 1, scalar, targets)
+
+
+def _may_become(value: Value, scalar: Scalar, targets: list[Letters] | None) -> bool:
+    kind, content = scalar[0], scalar[1]
+    if kind != value.kind:
+        return False
+    if kind == _WORD:
+        return bool(value.content.startswith(content))
+    if kind == _STRING:
+        if not value.content.starts_with(content):
+            return False
+        if targets is not None:
+            targets.append(value.content)
+        return True
+    return _number_may_become(value.content, content)
+
+
+def _number_may_become(value: tuple[str, str, int], text: str) -> bool:
+    sign, whole, fraction, minus, exponent = _number(text)
+    if value[1] and sign != value[0]:
+        return False
+    digits, target = (whole + fraction).lstrip("0"), value[1]
+    if exponent is None:
+        shared = min(len(digits), len(target))
+        return digits[:shared] == target[:shared] and not digits[shared:].strip("0")
+    kept = digits.rstrip("0")
+    if kept != target:
+        return False
+    if not target or not exponent:
+        return True
+    wanted = value[2] + len(fraction) - (len(digits) - len(kept))
+    if (minus == "-") != (wanted < 0) and not (wanted == 0 or exponent == "0"):
+        return False
+    return exponent == "0" or str(Decimal(abs(wanted))).startswith(exponent)
