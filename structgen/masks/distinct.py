@@ -36,14 +36,18 @@ if TYPE_CHECKING:
     from structgen.vocab import Vocabulary
 
 FLAG = 1 << 59  # of memories of this kind
-THIN_KEYS, THIN_ITEMS = 1, 2  # bits of `thin`
+THIN_KEYS, THIN_ITEMS, FEWEST = 1, 2, 2  # bits of `thin`, and from which bit on it has how many values an item may be
 MAX_SEARCHED = 20_000  # places looked at to tell whether a beginning is a dead end
 
 Place: TypeAlias = "tuple[int, int, Seen]"
 """A state, a memory of keys and a memory of values; state 0: dead."""
 
 _SCANNING = (k.BYTE, k.SWITCHED, k.PICK, k.CALL, k.GUARD, k.MARK, k.ENDS, k.LEFT, k.EXTRA, k.LAZY)
-_OPEN, _QUOTE = 0x5B, 0x22
+_OPEN = 0x5B
+_ANY = frozenset(range(256))
+_STIRRING = [_ANY] * 16  # by mode of the memory of keys: the bytes that may change it
+_STIRRING[keys.VALUE] = frozenset(b'"{}[],')
+_STIRRING[keys.IN_STRING] = frozenset(b'"\\')
 
 
 def distinct_memory_of(engine: Engine) -> DistinctMemory:
@@ -61,8 +65,8 @@ class DistinctMemory:
     """Memories of values and keys of one engine generation; 0 is none. Thread-safe.
 
     The methods are those of `Memory`, with the states that come out of them: a repeated value changes the state. `thin`
-    has bits: THIN_KEYS as there, THIN_ITEMS where a beginning of an item may be a dead end. Raises `ArenaFull` when
-    the tables are full, `BudgetExceeded` where a dead end is not told from a way on within `MAX_SEARCHED` places.
+    has bits: THIN_KEYS as there, THIN_ITEMS where a beginning of an item may be a dead end; in bits from FEWEST on the
+    least number of values that an item has to choose from (a lower bound). Raises `ArenaFull` when the tables are full, `BudgetExceeded` where a dead end is not told from a way on within `MAX_SEARCHED` places.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -114,11 +118,15 @@ class DistinctMemory:
         if seen is values.nothing and _OPEN not in data:
             known = self._keys.after_bytes(known, data)
             return (engine.advance_bytes(state, data), known, seen) if known else (0, 0, seen)
+        following = engine.arena.tables[k.TRANS]
         for byte in data:
-            one = bytes((byte,))
             mode = known & 15
-            known = self._keys.after_bytes(known, one)
-            state = engine.advance_bytes(state, one) if known else 0
+            if byte in _STIRRING[mode]:
+                known = self._keys.after_bytes(known, bytes((byte,)))
+                if not known:
+                    return 0, 0, seen
+            after = following.item(state, byte)  # mostly it is known, and no call is needed
+            state = after if after > 0 else engine.advance_bytes(state, bytes((byte,)))
             if state == 0:
                 return 0, 0, seen
             if seen is values.nothing:
@@ -206,13 +214,14 @@ class DistinctMemory:
         with self._lock:
             if seen is self._values.nothing:
                 self._check(memory, row, state, tokens.opening, thin)
-            elif seen.in_string:
-                if self._values.is_near(seen):
-                    self._walk((state, known, seen), row, thin)
-                self._check(memory, row, state, tokens.beyond_string, thin)
-            else:
+                return
+            if not seen.in_string or self._values.is_near(seen):
                 self._walk((state, known, seen), row, thin)
-                self._check(memory, row, state, tokens.beyond_value, thin)
+            few = thin & THIN_ITEMS and seen.most >= thin >> FEWEST
+            kind = _Tokens.ALL if few else _Tokens.BEGUN if thin & THIN_ITEMS else _Tokens.ENDED
+            self._check(
+                memory, row, state, (tokens.beyond_string if seen.in_string else tokens.beyond_value)[kind], thin
+            )
 
     def _check(
         self, memory: int, row: npt.NDArray[np.uint32], state: int, tokens: npt.NDArray[np.int32], thin: int
@@ -255,7 +264,10 @@ class DistinctMemory:
         """Whether some text goes on from here to its end."""
         if thin & THIN_KEYS and not self._keys.is_open(place[0], place[1]):
             return False
-        if not thin & THIN_ITEMS or place[2] is self._values.nothing or not self._values.is_pending(place[2]):
+        seen = place[2]
+        if not thin & THIN_ITEMS or seen is self._values.nothing or not self._values.is_pending(seen):
+            return True
+        if self._values.is_next(seen) and seen.most < thin >> FEWEST:
             return True
         key = self._key(place)
         found = self._alive.get(key)
@@ -267,30 +279,33 @@ class DistinctMemory:
         return place[0], place[1], self._values.folded(place[2]).id
 
     def way_off(self, start: Place) -> bytes | None:
-        """Bytes after which no item in the making can become one that its array has; None if there are none."""
+        """Bytes after which no item in the making can become one that its array has; None if there are none.
+
+        Depth first, with the bytes first that are in no such item and white space last: what is near an item is no
+        longer than the item but for white space, and each place is looked at once.
+        """
         values, reached = self._values, {self._key(start)}
-        level: list[tuple[Place, bytes]] = [(start, b"")]
-        while level:
-            deeper: list[tuple[Place, bytes]] = []
-            for place, written in level:
-                leading = values.leading_on(place[2]) or frozenset()
-                allowed = self._engine.allowed_bytes(place[0])
-                for byte in sorted(allowed, key=lambda b: (b in leading, not 0x20 < b < 0x7F or b == 0x5C, b)):
-                    after = self._read(place, bytes((byte,)))
-                    if after[0] == 0:
-                        continue
-                    if not values.is_pending(after[2]) and self._keys.is_open(after[0], after[1]):
-                        return written + bytes((byte,))
-                    key = self._key(after)
-                    if key not in reached:
-                        reached.add(key)
-                        deeper.append((after, written + bytes((byte,))))
-                if len(reached) > MAX_SEARCHED:
-                    raise BudgetExceeded(
-                        "an item of an array whose items must differ can go on in too many ways that are there already",
-                        advice="drop uniqueItems, or make the items simpler",
-                    )
-            level = deeper
+        pending: list[tuple[Place, bytes]] = [(start, b"")]
+        while pending:
+            place, written = pending.pop()
+            leading = values.leading_on(place[2]) or frozenset()
+            later = []
+            for _, byte in sorted((_rank(byte, leading), byte) for byte in self._engine.allowed_bytes(place[0])):
+                after = self._read(place, bytes((byte,)))
+                if after[0] == 0:
+                    continue
+                if not values.is_pending(after[2]) and self._keys.is_open(after[0], after[1]):
+                    return written + bytes((byte,))
+                key = self._key(after)
+                if key not in reached:
+                    reached.add(key)
+                    later.append((after, written + bytes((byte,))))
+            if len(reached) > MAX_SEARCHED:
+                raise BudgetExceeded(
+                    "an item of an array whose items must differ can go on in too many ways that are there already",
+                    advice="drop uniqueItems, or make the items simpler",
+                )
+            pending.extend(reversed(later))
         return None
 
     # ---- completions -------------------------------------------------------------------------------------------
@@ -309,8 +324,24 @@ class DistinctMemory:
             return self.way_off((state, *self._of[memory & ~FLAG]))
 
 
+def _rank(byte: int, leading: frozenset[int]) -> int:
+    if byte in b" \t\r\n":
+        return 3
+    return 2 if byte in leading else int(not 0x20 < byte < 0x7F or byte == 0x5C)
+
+
+_BEHIND_COMMA = [b"", rb"[ \t\r\n]*[^ \t\r\n]", rb'.*".*"']
+
+
 class _Tokens:
-    """What is known of a vocabulary's tokens."""
+    """What is known of a vocabulary's tokens.
+
+    `opening`: those that may open an array and begin its second item. `beyond_string`, `beyond_value`: those that may
+    end an item and go on behind the comma, from within a string or not; all of them, those that may begin another
+    item, and those that may end another string.
+    """
+
+    ALL, BEGUN, ENDED = 0, 1, 2
 
     def __init__(self, vocab: Vocabulary) -> None:
         trie = vocab.spelled_trie
@@ -321,8 +352,8 @@ class _Tokens:
         self.bytes_of = [data[start[i] : start[i + 1]] for i in range(len(start) - 1)]
         self.opens = [b"[" in token for token in self.bytes_of]
         self.opening = self._like(rb"\[.*,")
-        self.beyond_string = self._like(rb'".*,')
-        self.beyond_value = self._like(rb"[^ \t\r\n].*,")
+        self.beyond_string = [self._like(rb'".*,' + rest) for rest in _BEHIND_COMMA]
+        self.beyond_value = [self._like(rb"[^ \t\r\n].*," + rest) for rest in _BEHIND_COMMA]
 
     def _like(self, pattern: bytes) -> npt.NDArray[np.int32]:
         search = re.compile(pattern, re.DOTALL).search

@@ -124,12 +124,22 @@ class Frame:
 class Seen:
     """A memory: the innermost open frame (None: no array whose items must differ is open), and what is behind it."""
 
-    __slots__ = ("frame", "id", "scalar")
+    __slots__ = ("frame", "id", "pending", "scalar")
 
     def __init__(self, number: int, frame: Frame | None, scalar: Scalar) -> None:
         self.id = number
         self.frame = frame
         self.scalar = scalar
+        self.pending: bool | None = None  # what `Values.is_pending` found
+
+    @property
+    def most(self) -> int:
+        """The most items of an open array whose items must differ."""
+        most, frame = 0, self.frame
+        while frame is not None:
+            most = max(most, frame.count)
+            frame = frame.below
+        return most
 
     @property
     def in_string(self) -> bool:
@@ -255,11 +265,19 @@ class Values:
             return True
         return self.is_pending(seen)
 
-    def is_pending(self, seen: Seen, targets: list[Letters] | None = None) -> bool:
-        """Whether an item in the making can still become one that its array has. Says yes where that does not tell.
+    def is_next(self, seen: Seen) -> bool:
+        """Whether any value may begin here for all that is there: the next item of an array is not part of another."""
+        frame = seen.frame
+        return frame is not None and frame.kind == DISTINCT and frame.below is None and seen.scalar == WAIT
 
-        Where it is in a string, `targets` gets the strings that this one would have to become.
-        """
+    def is_pending(self, seen: Seen) -> bool:
+        """Whether an item in the making can still become one that its array has. Says yes where that does not tell."""
+        if seen.pending is None:
+            seen.pending = self._look(seen, None)
+        return seen.pending
+
+    def _look(self, seen: Seen, targets: list[Letters] | None) -> bool:
+        """The same. Where it is in a string, `targets` gets the strings that this one would have to become."""
         above: list[_Open] = []
         frame, pending = seen.frame, False
         while frame is not None:
@@ -280,7 +298,7 @@ class Values:
             return None
         text: Letters = seen.scalar[1]  # type: ignore[assignment]
         targets: list[Letters] = []
-        self.is_pending(seen, targets)
+        self._look(seen, targets)
         found = {0x22, 0x5C}
         for target in targets:
             if target.length > text.length:

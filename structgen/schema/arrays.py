@@ -97,7 +97,7 @@ def distinct_items(form: ArrayForm, lowering: Lowering, term: Term) -> Distinct 
     remembered = Remembered(form, lowering.expander)
     reason = remembered.reason()
     if reason is None:
-        lowering.open_keys.note_items(thin=remembered.thin())
+        lowering.open_keys.note_items(thin=remembered.thin(), fewest=remembered.fewest())
         return remembered
     atoms = [lowering.expander.schemas.atoms[literal >> 1] for literal in term]
     named = [atom for atom in atoms if "uniqueItems" in atom.schema] or atoms

@@ -26,8 +26,8 @@ _COMBINES = ("$ref", "$dynamicRef", "$recursiveRef", "allOf", "anyOf", "oneOf", 
 class OpenKeys:
     """Of a grammar with additional keys, or with arrays whose items differ: what is thin, found out as it is expanded.
 
-    `thin` has bits: 1, a language of keys is; 2, the items of such an array are. `distinct` is whether there are such
-    arrays.
+    `thin` has bits: 1, a language of keys is; 2, the items of such an array are; from the third bit on it says how many
+    values an item of such an array has to choose from at the least. `distinct` is whether there are such arrays.
     """
 
     thin: int = 0
@@ -38,11 +38,11 @@ class OpenKeys:
         if is_thin(language):
             self.thin |= 1
 
-    def note_items(self, *, thin: bool) -> None:
+    def note_items(self, *, thin: bool, fewest: int) -> None:
         """An array whose items differ is in use; `thin`: a beginning of one may go on in finitely many ways only."""
+        before = self.thin >> 2 if self.distinct else fewest
         self.distinct = True
-        if thin:
-            self.thin |= 2
+        self.thin = min(before, fewest) << 2 | self.thin & 3 | (2 if thin else 0)
 
 
 def has_open_keys(visited: Iterable[Any]) -> bool:

@@ -57,6 +57,11 @@ class Remembered:
         last = len(form.prefix) if form.max is None else min(form.max - 1, len(form.prefix))
         return any(self._thin(form.item(index)) for index in range(last + 1))
 
+    def fewest(self) -> int:
+        """A number of values that each item has to choose from at the least."""
+        last = len(self.form.prefix) if self.form.max is None else min(self.form.max - 1, len(self.form.prefix))
+        return 0 if self.form.contains else min(self._count(self.form.item(index)) for index in range(last + 1))
+
     def _thin(self, term: Term) -> bool:
         shape = self.expander.shape(term)
         if shape.null or shape.booleans or shape.numbers or shape.arrays or shape.objects:

@@ -298,7 +298,7 @@ def test_only_items_without_end_need_a_memory() -> None:
     assert structgen.compile_schema(unique(STRING, maxItems=1), VOCAB).open_keys is None
     keys = structgen.compile_schema(unique(STRING), VOCAB).open_keys
     assert keys is not None
-    assert (keys.distinct, keys.thin) == (True, 0)
+    assert (keys.distinct, keys.thin & 3) == (True, 0)
 
 
 @pytest.mark.parametrize(
