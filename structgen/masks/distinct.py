@@ -66,7 +66,8 @@ class DistinctMemory:
 
     The methods are those of `Memory`, with the states that come out of them: a repeated value changes the state. `thin`
     has bits: THIN_KEYS as there, THIN_ITEMS where a beginning of an item may be a dead end; in bits from FEWEST on the
-    least number of values that an item has to choose from (a lower bound). Raises `ArenaFull` when the tables are full, `BudgetExceeded` where a dead end is not told from a way on within `MAX_SEARCHED` places.
+    least number of values that an item has to choose from (a lower bound). Raises `ArenaFull` when the tables are full,
+    `BudgetExceeded` where a dead end is not told from a way on within `MAX_SEARCHED` places.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -88,7 +89,7 @@ class DistinctMemory:
         """The state and the memory after a token, `after` being the state if nothing is repeated; (0, 0): dead."""
         known, seen = self._of[memory & ~FLAG]
         if seen is self._values.nothing and not self._tokens.opens[token]:
-            known = self._keys.after_token(known, token, after, bool(thin & THIN_KEYS))
+            known = self._keys.after_token(known, token, after, thin & THIN_KEYS)
             with self._lock:
                 return (after, self._pair(known, seen)) if known else (0, 0)
         return self.commit_bytes(state, memory, self._tokens.bytes_of[token], after, thin)
@@ -208,8 +209,16 @@ class DistinctMemory:
 
     def forbid(self, memory: int, row: npt.NDArray[np.uint32], state: int, thin: int) -> None:
         """Take out of a state's mask, uint32[words], the tokens after which something is repeated, or has to be."""
+        self._keys.forbid(self._of[memory & ~FLAG][0], row, state, thin & THIN_KEYS)
+        self._forbid_values(memory, row, state, thin)
+
+    def fill(self, engine: Engine, state: int, memory: int, out: npt.NDArray[np.uint32], index: int, thin: int) -> None:
+        """Write what a state and a memory allow into row `index` of uint32[rows, words]; `engine` is the memory's."""
+        self._keys.fill(engine, state, self._of[memory & ~FLAG][0], out, index, thin & THIN_KEYS)
+        self._forbid_values(memory, out[index], state, thin)
+
+    def _forbid_values(self, memory: int, row: npt.NDArray[np.uint32], state: int, thin: int) -> None:
         known, seen = self._of[memory & ~FLAG]
-        self._keys.forbid(known, row, state, bool(thin & THIN_KEYS))
         tokens = self._tokens
         with self._lock:
             if seen is self._values.nothing:

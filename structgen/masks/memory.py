@@ -103,9 +103,7 @@ class Memory:
                 out[i] *= self.is_open(int(states[i]), int(out[i]))
         return out
 
-    def fill(
-        self, engine: Engine, state: int, memory: int, out: npt.NDArray[np.uint32], index: int, thin: int
-    ) -> None:
+    def fill(self, engine: Engine, state: int, memory: int, out: npt.NDArray[np.uint32], index: int, thin: int) -> None:
         """Write what a state and a memory allow into row `index` of uint32[rows, words]; `engine` is the memory's."""
         if thin:
             engine.fill(state, out, index)
