@@ -15,6 +15,7 @@ from jsonschemabench import options as opt
 from jsonschemabench.align import align
 from jsonschemabench.dataset import DataProblem
 from jsonschemabench.engines import EngineUnavailable, engine_names, make_engine
+from jsonschemabench.groups import grouped
 from jsonschemabench.judge import JudgeMissing
 from jsonschemabench.lane import HarnessError
 from jsonschemabench.mask_cli import masks, memory, scale, suite
@@ -81,7 +82,7 @@ def engines() -> None:
 
 
 for _command in (masks, suite, scale, memory, efficiency, quality, align, speculate, report, engines):
-    app.command()(_plain_errors(_command))
+    app.command()(_plain_errors(grouped(_command)))
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from jsonschemabench.engines.unconstrained import UNCONSTRAINED
 from jsonschemabench.judge import Judge
 from jsonschemabench.model import EMBEDDED_NAME, Model
 from jsonschemabench.record import REFUSED
+from jsonschemabench.runfile import about
 from jsonschemabench.table import Table, microseconds, number, ratio
 from jsonschemabench.times import Times, nearest_rank
 from jsonschemabench.writing import Task
@@ -112,8 +113,7 @@ def efficiency_tables(runs: Sequence[WrittenRun]) -> list[Table]:
 
 def _about(runs: Sequence[WrittenRun]) -> str:
     data = runs[0].header.data
-    lines = [run.header.about() for run in runs]
-    lines += dict.fromkeys(run.header.where() for run in runs)
+    lines = about(run.header for run in runs)
     skip = ", tokens without alternative skip the model" if data.get("skip_forced") else ""
     lines.append(f"Model {data['model']}, greedy, at most {data['max_tokens']} tokens a text{skip}.")
     lines.append("A step is mask + forward pass + choice + commit; the time to the first token has the compile in it.")

@@ -16,6 +16,7 @@ from jsonschemabench.case import Case
 from jsonschemabench.engines.base import Compiled, Engine
 from jsonschemabench.measure import Bench, Event, measure_case
 from jsonschemabench.record import CRASH, MEMORY, TIMEOUT, MaskRun
+from jsonschemabench.runfile import about
 from jsonschemabench.table import Table, number
 
 NUM_STEPS = 10
@@ -66,9 +67,8 @@ def memory_tables(runs: Sequence[MaskRun]) -> list[Table]:
     """The figures of each engine, and how its memory grew. At least one run."""
     each = [memory_figures(run) for run in runs]
     held = "Every compiled schema is held." if runs[0].header.data["keep"] else "Compiled schemas are let go."
-    about = [run.header.about() for run in runs]
-    about += dict.fromkeys(run.header.where() for run in runs)
-    about.append(f"One process runs all schemas, one after another. {held}")
+    lines = about(run.header for run in runs)
+    lines.append(f"One process runs all schemas, one after another. {held}")
     rows = [(name, *(_amount(name, part[name]) for part in each)) for name in each[0]]
     engines = [run.header.engine for run in runs]
     grown = []
@@ -77,7 +77,7 @@ def memory_tables(runs: Sequence[MaskRun]) -> list[Table]:
         index = longest * step // NUM_STEPS
         grown.append((number(index), *(_after(run, index) for run in runs)))
     return [
-        Table("Resident memory of one process", ("metric", *engines), rows, "\n".join(about)),
+        Table("Resident memory of one process", ("metric", *engines), rows, "\n".join(lines)),
         Table("Resident MiB after so many schemas", ("schemas", *engines), grown),
     ]
 

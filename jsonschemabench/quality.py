@@ -27,6 +27,7 @@ from jsonschemabench.dataset import HUB_NAME, Damage, DataProblem, Row, from_hub
 from jsonschemabench.judge import NotStrictJson, read_strictly
 from jsonschemabench.model import Model
 from jsonschemabench.record import REFUSED
+from jsonschemabench.runfile import about
 from jsonschemabench.table import Table
 from jsonschemabench.writing import Task
 from jsonschemabench.written import Written, WrittenRun
@@ -236,10 +237,12 @@ def quality_table(task: str, runs: Sequence[WrittenRun]) -> Table:
     forms = {name: "{:,.1f}" if "%" in name else "{:,.0f}" for name in each[0]}
     rows = [(name, *(form.format(part[name]) for part in each)) for name, form in forms.items()]
     refused = sorted({run.header.engine for run in runs if any(text.ended == REFUSED for text in run.rows)})
+    lines = about(run.header for run in runs)
     note = f"Model {runs[0].header.data['model']}, greedy; exact match of the answer."
     if refused:
         note += f" Refused the schema: {', '.join(refused)}."
-    return Table(f"Quality: {task}", ("metric", *(run.header.engine for run in runs)), rows, note)
+    columns = ("metric", *(run.header.engine for run in runs))
+    return Table(f"Quality: {task}", columns, rows, "\n".join([*lines, note]))
 
 
 def quality_json(task: str, runs: Sequence[WrittenRun]) -> dict[str, Any]:

@@ -88,6 +88,12 @@ class Run(Generic[RowT]):
     damages: tuple[str, ...] = ()
 
 
+def about(headers: Iterable[Header]) -> list[str]:
+    """The head of a table, in lines: every engine, then every machine once."""
+    known = list(headers)
+    return [*(header.about() for header in known), *dict.fromkeys(header.where() for header in known)]
+
+
 def header_line(header: Header) -> str:
     return json.dumps({"format": FORMAT, "header": asdict(header)}, ensure_ascii=False)
 

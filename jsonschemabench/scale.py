@@ -13,6 +13,7 @@ from typing import Any
 
 from jsonschemabench.measure import Bench, Event, measure_case
 from jsonschemabench.record import MaskRun, Record
+from jsonschemabench.runfile import about
 from jsonschemabench.scale_families import FAMILIES, family_case
 from jsonschemabench.table import Table
 from jsonschemabench.times import Times
@@ -138,17 +139,16 @@ def scale_tables(runs: Sequence[MaskRun]) -> list[Table]:
         curves = ([by_key[key] for size in sizes if (key := (family, engine, size)) in by_key] for engine in engines)
         verdicts.append((family, *map(verdict_of, curves)))
     limits = runs[0].header.limits
-    about = [run.header.about() for run in runs]
-    about += dict.fromkeys(run.header.where() for run in runs)
-    about.append(
+    lines = about(run.header for run in runs)
+    lines.append(
         "Limits: {compile_s:g} s to the first mask, {schema_s:g} s in all, {memory_gib:g} GiB.".format(**limits)
     )
-    about.append(
+    lines.append(
         f"A curve bends where its first mask or its mean mask grows more than {BEND:g} times faster than the size."
     )
     every_column = frozenset(range(len(engines) + 1))
     columns = ("family", *engines)
-    return [Table("Where each bends or breaks", columns, verdicts, "\n".join(about), every_column), *tables]
+    return [Table("Where each bends or breaks", columns, verdicts, "\n".join(lines), every_column), *tables]
 
 
 def verdict_of(curve: Sequence[Point]) -> str:
