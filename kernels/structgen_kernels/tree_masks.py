@@ -65,3 +65,21 @@ def fill_masks(h, states, where, out, ends, max_steps, done):
                 return status
         done[0] = done[1] = i + 1
     return 0
+
+
+@njit("int64(int32[::1], int32[::1], int64[::1], int64, int32[::1])", cache=True, nogil=True)
+def rows_of_states(states, row_of, used, step, ids):
+    """Looks up the rows of a store: ids[i] = row_of[states[i]], -1 where that has none. Returns how many have none.
+
+    states, ids: int32 [m]; row_of: int32 by state, -1: no row; states past its end have none. used: int64 by row,
+    written: the step that used it last. Row 0 is not counted as used.
+    """
+    num_missing = 0
+    for i in range(states.shape[0]):
+        row = np.int64(row_of[states[i]]) if states[i] < row_of.shape[0] else np.int64(-1)
+        ids[i] = row
+        if row > 0:
+            used[row] = step
+        elif row < 0:
+            num_missing += 1
+    return num_missing

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from structgen.automata.network import ArenaFull
 from structgen_kernels import arena as k
-from structgen_kernels import keys
+from structgen_kernels import key_trees, keys
 
 if TYPE_CHECKING:
     from structgen.masks.engine import Engine
@@ -32,6 +32,7 @@ MAX_LISTED = 1 << 20  # tokens that spell keys, 4 bytes each
 START = keys.START
 BITS = 60  # of a memory
 
+_NO_ROWS = np.zeros(0, np.intp)
 _HEADER_TABLES = (k.NODES, k.NODE_TOKENS, k.ROOTS, k.TOKEN_START, k.TOKEN_DATA)
 
 
@@ -131,6 +132,45 @@ class Memory:
         """Whether no key is repeated in some bytes, which the state alone allows."""
         return self.after_bytes(memory, data) != 0
 
+    def of_tree(
+        self,
+        memory: int,
+        tokens: npt.NDArray[np.int32],
+        parents: npt.NDArray[np.int32],
+        states: npt.NDArray[np.int32],
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.intp]]:
+        """`tree_memories.follow` where no language of keys is thin, in one call: the memories, and the rows they narrow."""
+        memories, narrows = np.zeros(len(states), np.int64), np.zeros(len(states), np.uint8)
+        memories[0] = memory
+        with self._lock:
+            count = _checked(
+                key_trees.tree_memories(
+                    self._header,
+                    self._cells,
+                    self._table,
+                    self._tokens.inert_in,
+                    self._tokens.double,
+                    tokens,
+                    parents,
+                    states,
+                    memories,
+                    narrows,
+                )
+            )
+        return memories, np.flatnonzero(narrows) if count else _NO_ROWS
+
+    def forbid_each(
+        self, memories: npt.NDArray[np.int64], masks: npt.NDArray[np.uint32], where: npt.NDArray[np.int32]
+    ) -> npt.NDArray[np.uint8]:
+        """`forbid` for rows `where` of masks uint32 [R, words] where no language of keys is thin.
+
+        Returns uint8 [m]: whether it took anything out of each.
+        """
+        changed = np.zeros(len(memories), np.uint8)
+        with self._lock:
+            _checked(key_trees.forbid_each(self._header, memories, masks, where, changed))
+        return changed
+
     def forbid(self, memory: int, row: npt.NDArray[np.uint32], state: int, thin: int) -> None:
         """Take out of a state's mask, uint32[words], the tokens after which a key is repeated, or has to be."""
         mode = memory & 15
@@ -207,6 +247,7 @@ class _Tokens(NamedTuple):
     entering: list[list[int]]  # those that start a key in a mode that is not at one
     quiet: list[bool]  # whether no token ends a key
     inert: bytes  # by token: the modes, as bits, in which it cannot change the memory
+    inert_in: npt.NDArray[np.uint8]  # the same, for kernels
 
 
 def _tables_of(vocab: Vocabulary) -> _Tokens:
@@ -230,7 +271,7 @@ def _tables_of(vocab: Vocabulary) -> _Tokens:
     table = np.array([row + [-1] * (width - len(row)) for row in double], np.int32)
     at_keys = (keys.BEFORE_KEY, keys.IN_KEY)
     quiet = [not double[mode] and mode not in at_keys for mode in range(len(double))]
-    return _Tokens(table, _quotes(vocab), entering, quiet, inert.tobytes())
+    return _Tokens(table, _quotes(vocab), entering, quiet, inert.tobytes(), inert)
 
 
 def _quotes(vocab: Vocabulary) -> npt.NDArray[np.int32]:
@@ -250,8 +291,11 @@ def _quotes(vocab: Vocabulary) -> npt.NDArray[np.int32]:
 
 
 def _keys_in(data: bytes, mode: int) -> tuple[int, bool]:
-    """How many keys end in these bytes at most, whatever is around them, and whether they end within one."""
-    ended, letters, escaped = 0, False, mode == keys.BEHIND_BACKSLASH
+    """How many keys end in these bytes at most, whatever is around them, and whether they end within one.
+
+    (0, False) where what follows a key is no colon: no grammar of JSON lets such bytes through.
+    """
+    ended, letters, escaped, colon_due = 0, False, mode == keys.BEHIND_BACKSLASH, False
     mode = keys.IN_STRING if escaped else mode
     for byte in data:
         if mode in (keys.IN_KEY, keys.IN_STRING):
@@ -261,13 +305,18 @@ def _keys_in(data: bytes, mode: int) -> tuple[int, bool]:
             elif byte == 0x5C:
                 escaped = True
             elif byte == 0x22:
-                ended += mode == keys.IN_KEY
+                colon_due = mode == keys.IN_KEY
+                ended += colon_due
                 mode = keys.VALUE
+        elif colon_due and byte not in b" \t\r\n:":
+            return 0, False
         elif byte == 0x22:
             mode = keys.IN_KEY if mode == keys.BEFORE_KEY else keys.IN_STRING
             letters = False
         elif byte in b"{,":
             mode = keys.BEFORE_KEY
+        elif byte == 0x3A:
+            colon_due = False
     return ended, mode == keys.IN_KEY and letters
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from structgen.automata.network import ArenaFull
 from structgen.errors import MatcherError
 from structgen.masks.distinct import remembering
 from structgen.masks.engine import Engine
+from structgen.masks.tree_memories import TreeMemories, follow
 from structgen.matcher.plans import plans_of
 from structgen_kernels import tree_masks
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from structgen.compiler import CompiledGrammar
 
 T = TypeVar("T")
-Forbid: TypeAlias = Callable[[int, npt.NDArray[np.uint32]], None]
 
 _COUNT = np.arange(1 << 10, dtype=np.int32)
 _WRONG_TREE = "a draft tree is tokens [n] and parents [n], each the row of a node before, or 0"
@@ -154,24 +154,25 @@ class Matcher:
             raise MatcherError(f"a tree of {n} nodes needs a bitmask of {n + 1} rows, this one has {len(rows)}")
         where = _COUNT[: n + 1] if n < len(_COUNT) else np.arange(n + 1, dtype=np.int32)
 
-        def fill(engine: Engine, states: npt.NDArray[np.int32], forbid: Forbid | None) -> npt.NDArray[np.int32]:
+        def fill(
+            engine: Engine, states: npt.NDArray[np.int32], remembered: TreeMemories | None
+        ) -> npt.NDArray[np.int32]:
             engine.fill_each(states, rows, where)
-            if forbid is not None:
-                for i in range(n + 1):
-                    forbid(i, rows[i])
+            if remembered is not None and len(remembered.narrowed):
+                remembered.forbid(remembered.narrowed, rows, where[remembered.narrowed])
             return states
 
         legal: npt.NDArray[np.bool_] = self.with_draft_states(tokens, parents, fill)[1:] != 0
         return legal
 
     def with_draft_states(
-        self, tokens: Any, parents: Any, use: Callable[[Engine, npt.NDArray[np.int32], Forbid | None], T]
+        self, tokens: Any, parents: Any, use: Callable[[Engine, npt.NDArray[np.int32], TreeMemories | None], T]
     ) -> T:
-        """`use(engine, states, forbid)` with the engine's states of a draft tree's rows, int32 [n + 1].
+        """`use(engine, states, remembered)` with the engine's states of a draft tree's rows, int32 [n + 1].
 
-        0: illegal, 1: ended. Where a text has a memory, the mask of row i is that of its state after `forbid(i, mask)`,
-        which takes tokens out of uint32 [words]; elsewhere `forbid` is None. Should the engine's generation end
-        meanwhile, `use` is called again with the states of the next.
+        0: illegal, 1: ended. Where a text has a memory, `remembered` says which rows' masks are narrower than those of
+        their states; elsewhere it is None. Should the engine's generation end meanwhile, `use` is called again with
+        the states of the next.
         """
         tokens, parents = _as_ints(tokens), _as_ints(parents)
         if tokens.shape != parents.shape or tokens.ndim != 1:
@@ -182,28 +183,13 @@ class Matcher:
             states = self._engine.tree_states(state, tokens, parents)
             if states is None:
                 raise MatcherError(_WRONG_TREE)
-            return use(self._engine, states, self._draft_memories(states, tokens, parents) if self._memory else None)
+            if not self._memory:
+                return use(self._engine, states, None)
+            return use(
+                self._engine, states, follow(self._remembered, self._memory, tokens, parents, states, self._thin)
+            )
 
         return self._try(call)
-
-    def _draft_memories(
-        self, states: npt.NDArray[np.int32], tokens: npt.NDArray[np.int32], parents: npt.NDArray[np.int32]
-    ) -> Forbid:
-        """What a tree's rows forbid; nodes that repeat a key become illegal in `states`, and those below them."""
-        remembered, thin = self._remembered, self._thin
-        memories = [self._memory]
-        for i, (token, parent) in enumerate(zip(tokens.tolist(), parents.tolist(), strict=True), 1):
-            memory, state = memories[parent], int(states[i]) if states[parent] else 0
-            states[i] = state  # also where a node ends the text below one that has just become illegal
-            if state > tree_masks.ENDED:
-                states[i], memory = remembered.commit(int(states[parent]), memory, token, state, thin)
-            memories.append(memory if states[i] else 0)
-
-        def forbid(i: int, mask: npt.NDArray[np.uint32]) -> None:
-            if states[i] > tree_masks.ENDED:
-                remembered.forbid(memories[i], mask, int(states[i]), thin)
-
-        return forbid
 
     # ---- moving ------------------------------------------------------------------------------------------------
 
@@ -373,6 +359,8 @@ class Matcher:
 
 def _as_ints(values: Any) -> npt.NDArray[np.int32]:
     """int32 array, writable and contiguous as kernels want it; a copy if need be."""
+    if type(values) is np.ndarray and values.dtype == np.int32 and values.flags.carray:
+        return values  # `require` would say the same, ten times slower
     return np.require(values, np.int32, ("C", "W"))
 
 

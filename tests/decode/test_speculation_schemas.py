@@ -3,7 +3,8 @@
     python -m pytest tests/decode/test_speculation_schemas.py -m slow
 
 `STRUCTGEN_MASKBENCH` names maskbench.jsonl.gz (default: ../shared/data beside the checkout), `STRUCTGEN_SCHEMAS` how
-many schemas are taken (500). Every schema meets every drafter; caches and batch sizes take turns.
+many schemas are taken (500), `STRUCTGEN_SLICE=2/10` takes the third tenth of them only, so that a long run can be made
+in parts. Every schema meets every drafter; caches and batch sizes take turns.
 """
 
 from __future__ import annotations
@@ -29,19 +30,20 @@ DATA = Path(NAMED) if NAMED else Path(__file__).resolve().parents[3] / "shared" 
 COUNT = int(os.environ.get("STRUCTGEN_SCHEMAS", "500"))
 BATCHES = [["Go"], ["Go", "A longer prompt"], ["a", "b", "A longer prompt", "d"]]
 OPTIONS: dict[str, Any] = {"max_new_tokens": 24, "return_result": True}
-EVERY = 18  # of the file's schemas, so that all its sources are there
+EVERY = 15  # of the file's schemas, so that all its sources are there, and some are left where others are refused
+SLICE, SLICES = map(int, os.environ.get("STRUCTGEN_SLICE", "0/1").split("/"))
 
 
 @lru_cache(maxsize=1)
 def schemas() -> list[tuple[Any, list[str]]]:
     """(schema, prompts) of those that structgen takes, with the texts of decoding without drafts known to fit."""
-    return list(itertools.islice(_usable(), COUNT))
+    return list(itertools.islice(_usable(), COUNT // SLICES))
 
 
 def _usable() -> Iterator[tuple[Any, list[str]]]:
     with gzip.open(DATA, "rt", encoding="utf-8") as lines:
         for number, line in enumerate(lines):
-            if number % EVERY:
+            if number % EVERY or number // EVERY % SLICES != SLICE:
                 continue
             schema = json.loads(line)["schema"]
             prompts = BATCHES[number // EVERY % len(BATCHES)]

@@ -15,14 +15,30 @@ from structgen.decode.speculation.row_store import RowStore
 from structgen.errors import BudgetExceeded, MatcherError
 from structgen.vocab import Vocabulary
 
-VOCAB = Vocabulary.from_bytes(
-    [b"", *[bytes((b,)) for b in range(256)], b'{"', b'": ', b'"}', b"ab", b"}]", b"12", b"tru"], eos_token_ids=[0]
-)
+BYTES = [bytes((byte,)) for byte in range(256)]
+WORDS = [
+    b'{"',
+    b'": ',
+    b'"}',
+    b"ab",
+    b"}]",
+    b"12",
+    b"tru",
+    b'a":1',
+    b'":1,"',
+    b'b":1,"a',
+    b'"ab":',
+    b"\\u006",
+    b'","a":',
+]
+VOCAB = Vocabulary.from_bytes([b"", *BYTES, *WORDS], eos_token_ids=[0])
 SCHEMAS: list[Any] = [
     {},
     {"type": "array", "items": {"enum": [1, 12, 121]}},
     {"type": "object", "properties": {"a": {"type": "boolean"}}, "required": ["a"], "additionalProperties": False},
     {"type": "string", "pattern": "^(ab|a12)*$"},
+    {"type": "object", "propertyNames": {"pattern": "^[ab]*$"}, "additionalProperties": {"enum": [1, "x"]}},
+    {"type": "object", "propertyNames": {"pattern": "^(a|ab?|ba{2,})$"}, "additionalProperties": {"const": 1}},  # thin
 ]
 GRAMMARS = [structgen.compile_schema(schema, VOCAB) for schema in SCHEMAS]
 
@@ -58,6 +74,10 @@ def mask_after(grammar: Any, path: list[int]) -> tuple[Any, bool]:
 def test_masks_of_a_tree_are_those_of_its_paths(seed: int, which: int, n: int) -> None:
     rng, grammar = np.random.default_rng(seed), GRAMMARS[which]
     matcher, prefix = grammar.matcher(), []
+    if which > 3:  # keys are there, to be repeated
+        written = (b'{"a":1', b'{"a":1,"', b'{"ab":1,"\\u0061":1,', b'{"baa":1,"a":1,"ba')[rng.integers(4)]
+        prefix += [1 + byte for byte in written]
+        assert all(map(matcher.accept_token, prefix))
     for _ in range(rng.integers(5)):
         token = int(rng.choice(allowed(mask_after(grammar, prefix)[0])))
         if token == 0:
@@ -70,6 +90,8 @@ def test_masks_of_a_tree_are_those_of_its_paths(seed: int, which: int, n: int) -
     store = RowStore(VOCAB.num_words, max_bytes=4 * VOCAB.num_words * (n + 2))
     store.begin()
     ids = store.ids(matcher, tokens, parents)
+    store.begin()
+    again = store.ids(matcher, tokens, parents)
     paths = [prefix]
     for i, (token, parent) in enumerate(zip(tokens, parents, strict=True)):
         paths.append([*paths[parent], token])
@@ -78,7 +100,8 @@ def test_masks_of_a_tree_are_those_of_its_paths(seed: int, which: int, n: int) -
         expected, _ = mask_after(grammar, path)
         assert (bitmask[i, :-1] == expected).all()
         assert bitmask[i, -1] == 0
-        assert (store.rows[ids[i]].numpy() == expected).all()
+        assert (store.rows[again[i]].numpy() == expected).all()
+        assert ids[i] == again[i]
     assert (bitmask[n + 1 :] == 0x55).all()
     assert matcher.num_tokens == len(prefix)
 

@@ -1,12 +1,12 @@
 """The row store: mask rows that live on the model's device, so that a step sends row ids there and not masks.
 
 Masks belong to states, and states come back: across the nodes of a tree, across steps, across requests. Each row is
-uploaded once and stays until its room is needed (least recently used first).
+uploaded once and stays until its room is needed (least recently used first). Where a text remembers keys, and must not
+repeat one, its mask belongs to state and memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,15 @@ import torch
 
 from structgen.errors import BudgetExceeded
 from structgen.masks.engine import Engine
+from structgen.masks.tree_memories import TreeMemories
 from structgen.matcher import Matcher
 from structgen_kernels import tree_masks
 
 EMPTY = 0
 """The row id of the mask that allows nothing: after the end of a text, and below illegal nodes."""
+
+WHOLE = -1  # in place of a row: the memory takes nothing out of the state's mask
+MAX_NARROWED = 1 << 16
 
 _NEVER, _ALWAYS = -1, 1 << 62
 
@@ -42,6 +46,8 @@ class RowStore:
         self._step = 0
         self._used: npt.NDArray[np.int64] = np.full(capacity, _NEVER, np.int64)  # the last step that used a row
         self._used[EMPTY] = _ALWAYS
+        self._narrowed: dict[tuple[int, int], int] = {}  # by state and memory: a row, or WHOLE: the state's own
+        self._place_of: dict[int, tuple[int, int]] = {}  # of the rows in _narrowed
         self._once: list[npt.NDArray[np.int32]] = []
         self._staged: list[tuple[npt.NDArray[np.int32], npt.NDArray[np.uint32]]] = []
         self.num_filled = 0
@@ -87,36 +93,78 @@ class RowStore:
         return where
 
     def _ids_of_rows(
-        self, engine: Engine, states: npt.NDArray[np.int32], forbid: Callable[[int, Any], None] | None
+        self, engine: Engine, states: npt.NDArray[np.int32], remembered: TreeMemories | None
     ) -> npt.NDArray[np.int32]:
-        ids = self._ids_of_states(engine, states)
-        if forbid is not None:  # what a text remembers narrows a few rows, for this step
-            masks: npt.NDArray[np.uint32] = np.zeros((len(states), self._rows.shape[1]), np.uint32)
-            engine.fill_each(states, masks, np.arange(len(states), dtype=np.int32))
-            whole = masks.copy()
-            for i in range(len(states)):
-                forbid(i, masks[i])
-            narrowed = np.flatnonzero((masks != whole).any(axis=1))
-            if len(narrowed):
-                ids[narrowed] = self.put(masks[narrowed])
+        self._follow(engine)
+        if remembered is None or not len(remembered.narrowed):
+            return self._ids_of_states(engine, states)
+        rows, found = self._narrow(engine, remembered)
+        plain = states.copy()
+        plain[rows] = 0
+        ids = self._ids_of_states(engine, plain)
+        ids[rows] = found
         return ids
 
-    def _ids_of_states(self, engine: Engine, states: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    def _narrow(self, engine: Engine, remembered: TreeMemories) -> tuple[list[int], list[int]]:
+        """The rows of a tree out of whose masks the memory takes something, and their rows in the store."""
+        rows = remembered.narrowed
+        places = list(zip(remembered.states[rows].tolist(), remembered.memories[rows].tolist(), strict=True))
+        missing: dict[tuple[int, int], int] = {}
+        for row, place in zip(rows.tolist(), places, strict=True):
+            found = self._narrowed.get(place)
+            if found is None:
+                missing[place] = row
+            elif found != WHOLE:
+                self._used[found] = self._step  # before any row is taken for what is missing
+        if missing:
+            if len(self._narrowed) > MAX_NARROWED:
+                self._forget_narrowed()
+                missing = dict(zip(places, rows.tolist(), strict=True))
+            self._add_narrowed(engine, remembered, missing)
+        all_found = [(row, self._narrowed[place]) for row, place in zip(rows.tolist(), places, strict=True)]
+        narrowed = [(row, found) for row, found in all_found if found != WHOLE]
+        return [row for row, _ in narrowed], [found for _, found in narrowed]
+
+    def _add_narrowed(self, engine: Engine, remembered: TreeMemories, missing: dict[tuple[int, int], int]) -> None:
+        rows = np.fromiter(missing.values(), np.intp, len(missing))
+        masks: npt.NDArray[np.uint32] = np.zeros((len(rows), self._rows.shape[1]), np.uint32)
+        each = np.arange(len(rows), dtype=np.int32)
+        engine.fill_each(remembered.states[rows], masks, each)
+        changed = remembered.forbid(rows, masks, each)
+        where = self._take(int(np.count_nonzero(changed)))
+        self._write(where, masks[changed != 0])
+        free = iter(where.tolist())
+        for place, is_narrower in zip(missing, changed.tolist(), strict=True):
+            self._narrowed[place] = WHOLE
+            if is_narrower:
+                self._narrowed[place] = row = next(free)
+                self._place_of[row] = place
+
+    def _forget_narrowed(self) -> None:
+        """Gives up what was narrowed; the rows of this step stay until the next."""
+        for row in self._place_of:
+            if self._used[row] < self._step:
+                self._used[row] = _NEVER
+        self._place_of.clear()
+        self._narrowed.clear()
+
+    def _follow(self, engine: Engine) -> None:
         if engine is not self._engine:  # another generation: its states are other ints
             self._engine = engine
             self._row_of = np.full(1 << 10, -1, np.int32)
             self._row_of[[0, tree_masks.ENDED]] = EMPTY
             self._state_of[:] = -1
             self._used[self._used < self._step] = _NEVER
-        top = int(states.max())
-        if top >= len(self._row_of):
-            more: npt.NDArray[np.int32] = np.full(max(top + 1, 2 * len(self._row_of)), -1, np.int32)
-            more[: len(self._row_of)] = self._row_of
-            self._row_of = more
-        ids: npt.NDArray[np.int32] = self._row_of[states]
-        known = ids[ids > EMPTY]
-        self._used[known] = self._step
-        if (ids < 0).any():
+            self._forget_narrowed()
+
+    def _ids_of_states(self, engine: Engine, states: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        ids: npt.NDArray[np.int32] = np.empty(len(states), np.int32)
+        if tree_masks.rows_of_states(states, self._row_of, self._used, self._step, ids):
+            top = int(states.max())
+            if top >= len(self._row_of):
+                more: npt.NDArray[np.int32] = np.full(max(top + 1, 2 * len(self._row_of)), -1, np.int32)
+                more[: len(self._row_of)] = self._row_of
+                self._row_of = more
             missing = np.unique(states[ids < 0])
             where = self._take(len(missing))
             try:
@@ -154,5 +202,10 @@ class RowStore:
         states = self._state_of[where]
         self._row_of[states[states >= 0]] = -1
         self._state_of[where] = -1
+        if self._place_of:
+            for row in where.tolist():
+                place = self._place_of.pop(row, None)
+                if place is not None:
+                    del self._narrowed[place]
         self._used[where] = self._step
         return where
