@@ -53,9 +53,19 @@ def fill_masks(h, states, where, out, ends, max_steps, done):
     max_steps: trie nodes that each mask may visit, negative: any number. done: int64 [2], masks finished and begun.
     Returns 0 or a status; call again to go on.
     """
+    # States repeat within a tree (inside a string most nodes share one), and a copy of a finished row, 0.6 µs at 128k
+    # tokens, is a third of what putting its entries together again takes.
+    written = np.full(64, -1, np.int64)
     for i in range(done[0], states.shape[0]):
         if states[i] < FIRST_STATE:
             out[where[i], :] = 0
+            done[0] = done[1] = i + 1
+            continue
+        same = written[states[i] & 63]
+        if same >= 0 and states[same] == states[i]:
+            row, other = out[where[i]], out[where[same]]
+            for w in range(out.shape[1]):  # numba's slice assignment takes 2.5 times as long
+                row[w] = other[w]
         else:
             if max_steps >= 0 and done[1] == i:
                 h[STEPS_LEFT] = max_steps
@@ -63,6 +73,7 @@ def fill_masks(h, states, where, out, ends, max_steps, done):
             status = fill_mask(h, np.int64(states[i]), out, np.int64(where[i]), ends)
             if status < 0:
                 return status
+            written[states[i] & 63] = i
         done[0] = done[1] = i + 1
     return 0
 
