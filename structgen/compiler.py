@@ -99,11 +99,14 @@ class CompiledGrammar:
         report: SchemaReport | None,
         limits: Limits | None = None,
         open_keys: OpenKeys | None = None,
+        schema: Any = None,
     ) -> None:
         self.root = root
         self.vocab = vocab
         self.report = report
         self.open_keys = open_keys
+        self.schema = schema
+        """The JSON Schema it was compiled from, or None. Masks do not depend on it; drafters read its names."""
         self._host = engine_host(vocab, limits)
         self._binding: Binding | None = None
         self._lock = threading.Lock()
@@ -237,7 +240,9 @@ def compile_schema(
         except ValueError as error:
             raise InvalidSchemaError(f"not JSON: {error}", pointer="") from None
     compiled = compile_to_ir(schema, options or SchemaOptions(), registry=registry)
-    return CompiledGrammar(compiled.root, vocab, report=compiled.report, limits=limits, open_keys=compiled.open_keys)
+    return CompiledGrammar(
+        compiled.root, vocab, report=compiled.report, limits=limits, open_keys=compiled.open_keys, schema=schema
+    )
 
 
 def compile_regex(pattern: str, vocab: Vocabulary, *, limits: Limits | None = None) -> CompiledGrammar:

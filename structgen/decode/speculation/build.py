@@ -61,6 +61,13 @@ class TreeBuilder:
             row = self._parents[row - 1]
         return tuple(reversed(tokens))
 
+    def chances(self) -> list[float]:
+        """By row, the product of the confidences from the root."""
+        found = [1.0]
+        for parent, given in zip(self._parents, self._confidence, strict=True):
+            found.append(found[parent] * given)
+        return found
+
     def parent(self, row: int) -> int:
         """The row of a node's parent."""
         return self._parents[row - 1]

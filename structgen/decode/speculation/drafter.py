@@ -81,3 +81,14 @@ class Drafter(Protocol):
 
     def observe(self, context: Context, state: Any, seen: Seen) -> None:
         """Told after each verification; `context.token_ids` has the new tokens at its end."""
+
+
+@runtime_checkable
+class Extends(Protocol):
+    """A drafter that can also go on from drafted tokens, its own or another's."""
+
+    def extend(self, context: Context, state: Any, path: tuple[int, ...], budget: int) -> DraftTree:
+        """A tree of at most `budget` nodes below the end of `path`, which hangs below the text.
+
+        Called after `propose` for the same text; nothing may be learnt from the path.
+        """

@@ -14,9 +14,13 @@ import numpy as np
 
 from structgen.decode.speculation.build import TreeBuilder, likeliest
 from structgen.decode.speculation.calibration import Calibration, outcomes
-from structgen.decode.speculation.drafter import Context, Drafter, Kind, Seen
+from structgen.decode.speculation.drafter import Context, Drafter, Extends, Kind, Seen
 from structgen.decode.speculation.tree import DraftTree
 from structgen.errors import SpeculationError
+
+MAX_EXTENDED = 8
+LEAST_EXTENDED = 0.05
+"""Nodes of others below which a member may go on, at most, and the chance that they are reached, at least."""
 
 
 @dataclass
@@ -29,6 +33,8 @@ class MixedState:
 
 class Mixed:
     """Merges the trees of deterministic drafters and keeps the most probable nodes.
+
+    Members that can (`Extends`) go on below the likeliest nodes of the others.
 
     A node that several members propose is as likely as the most confident of them says.
     """
@@ -57,20 +63,38 @@ class Mixed:
         merged = TreeBuilder()
         state.said.clear()
         for i, (member, own) in enumerate(zip(self.members, state.states, strict=True)):
-            tree = member.propose(context, own, budget)
-            if not tree.num_nodes:
-                continue
-            said = np.ones(tree.num_nodes, np.float32) if tree.confidence is None else tree.confidence
-            chances = self._calibrations[i](said)
-            paths: list[tuple[int, ...]] = [()]
-            rows = [0]
-            for token, parent, confidence, chance in zip(
-                tree.tokens.tolist(), tree.parents.tolist(), said.tolist(), chances.tolist(), strict=True
-            ):
-                paths.append((*paths[parent], token))
-                rows.append(merged.add(rows[parent], token, chance))
-                state.said.setdefault(paths[-1], []).append((i, confidence))
+            self._add(merged, state, i, member.propose(context, own, budget), 0)
+        for i, (member, own) in enumerate(zip(self.members, state.states, strict=True)):
+            if isinstance(member, Extends):
+                for row in self._worth_extending(merged, state, i):
+                    self._add(merged, state, i, member.extend(context, own, merged.path(row), budget), row)
         return likeliest(merged.tree(), budget)
+
+    def _add(self, merged: TreeBuilder, state: MixedState, i: int, tree: DraftTree, below: int) -> None:
+        """Adds what member i proposes below a row."""
+        if not tree.num_nodes:
+            return
+        said = np.ones(tree.num_nodes, np.float32) if tree.confidence is None else tree.confidence
+        chances = self._calibrations[i](said)
+        paths: list[tuple[int, ...]] = [merged.path(below)]
+        rows = [below]
+        for token, parent, confidence, chance in zip(
+            tree.tokens.tolist(), tree.parents.tolist(), said.tolist(), chances.tolist(), strict=True
+        ):
+            paths.append((*paths[parent], token))
+            rows.append(merged.add(rows[parent], token, chance))
+            state.said.setdefault(paths[-1], []).append((i, confidence))
+
+    def _worth_extending(self, merged: TreeBuilder, state: MixedState, i: int) -> list[int]:
+        """The likeliest nodes that others proposed and member i did not."""
+        chances = merged.chances()
+        rows = sorted(range(1, len(chances)), key=lambda row: -chances[row])[: 2 * MAX_EXTENDED]
+        others = [
+            row
+            for row in rows
+            if chances[row] >= LEAST_EXTENDED and all(j != i for j, _ in state.said[merged.path(row)])
+        ]
+        return others[:MAX_EXTENDED]
 
     def observe(self, context: Context, state: MixedState, seen: Seen) -> None:
         """Calibrates, and tells all members, each of which learns from the whole tree."""
