@@ -100,12 +100,14 @@ def drafters() -> dict[str, Callable[[], Any]]:
         Copy,
         DraftModel,
         Forced,
+        HeadDrafter,
         LayerSkip,
         Mixed,
         Outline,
         StochasticBeam,
         TokenRecycling,
         Trigram,
+        load_head,
     )
 
     def load(path: Path) -> Any:
@@ -123,6 +125,7 @@ def drafters() -> dict[str, Callable[[], Any]]:
         "rsd-c": lambda: ConstantBranching(draft),
         "rsd-s": lambda: StochasticBeam(draft),
         "layer-skip": lambda: LayerSkip(target),
+        "head": lambda: HeadDrafter(target, load_head(embedded.head_path(), target)),
         "mixed+model": lambda: Mixed([Forced(), Outline(), Copy(), TokenRecycling(), Trigram(), DraftModel(draft)]),
     }
 

@@ -1,7 +1,8 @@
 """A small target model and a smaller draft model that turn a JSON schema into a plausible instance.
 
 Owns the prompt format and the folders of the two models; importing it imports neither torch nor transformers.
-`train` makes the folders, `evaluate` measures them, and README.md is the model card.
+`train` makes the folders, `evaluate` measures them, and README.md is the model card. Beside them are the weights of a
+head that drafts for the target (`structgen.decode.speculation`).
 
     >>> format_prompt({"type": "integer"})
     'Schema: {"type":"integer"}\\nJSON:'
@@ -17,7 +18,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-__all__ = ["END", "PAD", "PROMPT", "compact_json", "draft_path", "format_prompt", "model_path", "tokenizer_path"]
+__all__ = [
+    "END",
+    "PAD",
+    "PROMPT",
+    "compact_json",
+    "draft_path",
+    "format_prompt",
+    "head_path",
+    "model_path",
+    "tokenizer_path",
+]
 
 PROMPT = "Schema: {schema}\nJSON:"
 END = "<|end|>"
@@ -34,6 +45,11 @@ def model_path() -> Path:
 def draft_path() -> Path:
     """The draft model's folder; its tokenizer is the target's."""
     return _HERE / "draft"
+
+
+def head_path() -> Path:
+    """The weights of a draft head for the target model, for `structgen.decode.speculation.load_head`."""
+    return _HERE / "head" / "head.safetensors"
 
 
 def tokenizer_path() -> Path:

@@ -1,9 +1,9 @@
 """Speculative decoding under a grammar: draft trees, drafters, verification, and the loop that runs them.
 
-Reading order: `tree` and `build` (trees as arrays), `drafter` (the protocol), the drafters (`forced`, `outline`,
-`copying`, `recycling`, `trigram`, `draft_model`, `sampled`, `layer_skip`, `heads`, `mixed`), `rules` and `chance`
-(verification), `controllers`, `forward` and `caches` (a pass over trees), `text` and `loop`, `entry` (`speculate=`),
-`custom` (transformers' `custom_generate`). Names are imported on first use.
+Reading order: `tree` and `build` (trees as arrays), `drafter` (the protocol), the drafters (`forced`, `names` and
+`outline`, `copying`, `recycling`, `trigram`, `draft_model`, `sampled`, `layer_skip`, `heads`, `mixed`), `rules` and
+`chance` (verification), `controllers`, `forward` and `caches` (a pass over trees), `text` and `loop`, `entry`
+(`speculate=`), `custom` (transformers' `custom_generate`). Names are imported on first use.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from structgen.decode.speculation.draft_model import DraftModel
     from structgen.decode.speculation.drafter import Context, Drafter, Seen
     from structgen.decode.speculation.forced import Forced
-    from structgen.decode.speculation.heads import HeadDrafter, HydraHead, train_head
+    from structgen.decode.speculation.heads import HeadDrafter, HydraHead, load_head, save_head, train_head
     from structgen.decode.speculation.layer_skip import LayerSkip
     from structgen.decode.speculation.loop import Plan
     from structgen.decode.speculation.mixed import Mixed
@@ -50,6 +50,8 @@ _HOME = {
     "StopByRejection": "controllers",
     "TokenRecycling": "recycling",
     "Trigram": "trigram",
+    "load_head": "heads",
+    "save_head": "heads",
     "speculative": "custom",
     "train_head": "heads",
 }
@@ -83,6 +85,8 @@ __all__ = [
     "StopByRejection",
     "TokenRecycling",
     "Trigram",
+    "load_head",
+    "save_head",
     "speculative",
     "train_head",
 ]

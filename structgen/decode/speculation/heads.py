@@ -5,12 +5,15 @@
 says. `HydraHead` is one such head, after "Hydra: Sequentially-Dependent Draft Heads for Medusa Decoding": each step
 depends on the token drafted before it. It is recurrent, one set of weights for all depths.
 
-No trained head is in the package: `train_head` makes one for a model from texts, in minutes for a small model.
+`train_head` makes one for a model from texts, in minutes for a small model; the embedded target's is in the package
+(`structgen.embedded.head_path`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -102,40 +105,108 @@ class HeadDrafter:
         state.hidden = seen.hidden[seen.path[-1] if seen.path else 0]
 
 
+def save_head(head: HydraHead, path: str | os.PathLike[str], *, dtype: Any = torch.bfloat16) -> None:
+    """Writes a head's weights as safetensors."""
+    from safetensors.torch import save_file
+
+    save_file(
+        {name: value.detach().to(dtype).contiguous() for name, value in head.state_dict().items()}, os.fspath(path)
+    )
+
+
+def load_head(path: str | os.PathLike[str], model: Any) -> HydraHead:
+    """The head that `save_head` wrote, on the device and in the type of the model it was trained for.
+
+    Raises `SpeculationError` if it was trained for a model of another width.
+    """
+    from safetensors.torch import load_file
+
+    weights = load_file(os.fspath(path))
+    embed = model.get_input_embeddings().weight
+    hidden_size, width = weights["outer.weight"].shape
+    if hidden_size != embed.shape[1]:
+        raise SpeculationError(
+            f"the head is for hidden states of {hidden_size}, the model has {embed.shape[1]}",
+            advice="train_head makes one for this model",
+        )
+    head = HydraHead(hidden_size, width)
+    head.load_state_dict(weights)
+    return _finished(head.to(device=embed.device, dtype=embed.dtype))
+
+
 def train_head(
-    model: Any, texts: Sequence[Sequence[int]], *, steps: int, depth: int = 3, lr: float = 2e-3, seed: int = 0
+    model: Any,
+    texts: Sequence[Sequence[int]],
+    *,
+    steps: int,
+    starts: Sequence[int] | None = None,
+    batch: int = 1,
+    width: int | None = None,
+    depth: int = 3,
+    lr: float = 2e-3,
+    seed: int = 0,
+    deadline_s: float | None = None,
+    said: Callable[[int, float], None] = lambda step, loss: None,
 ) -> HydraHead:
     """A head that says what `model` says, up to `depth` tokens ahead, learnt from token ids of texts.
 
     The loss is the cross entropy to the model's own distribution at each of the depths, the drafted tokens being those
-    of the text. The model is not changed.
+    of the text. The model is not changed. A step sees `batch` texts; `starts` says where in each text the part begins
+    that is to be learnt (a prompt goes before it). `deadline_s` is of processor time: the steps that are left then are
+    not made, and the learning rate, which falls to nothing, falls with the time that is gone. `said(step, loss in nats
+    a token)` is called after each step.
     """
-    long_enough = [list(text) for text in texts if len(text) > depth + 1]
-    if not long_enough:
+    begins = [1] * len(texts) if starts is None else list(starts)
+    usable = [(list(text), begin) for text, begin in zip(texts, begins, strict=True) if len(text) > depth + begin]
+    if not usable:
         raise ValueError(f"no text has more than {depth + 1} tokens")
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
-    embed, unembed = model.get_input_embeddings(), model.get_output_embeddings()
-    head = HydraHead(embed.weight.shape[1])
+    embed = model.get_input_embeddings()
+    head = HydraHead(embed.weight.shape[1], width)
     head.to(device=embed.weight.device, dtype=embed.weight.dtype)
     optimizer = torch.optim.AdamW(head.parameters(), lr=lr)
-    for _ in range(steps):
-        text = long_enough[int(torch.randint(len(long_enough), (1,), generator=generator))]
-        ids = torch.tensor([text], device=embed.weight.device)
-        with torch.no_grad():
-            output = model(input_ids=ids, output_hidden_states=True, use_cache=False)
-            taught, embedded = torch.softmax(output.logits[0], -1), embed(ids[0])
-        hidden = output.hidden_states[-1][0]
-        loss = torch.zeros((), device=hidden.device)
-        state = hidden
-        for ahead in range(1, depth + 1):
-            state = head(state[:-1], embedded[ahead:])
-            loss = loss + functional.cross_entropy(unembed(state).float(), taught[ahead:].float())
-        optimizer.zero_grad()
-        (loss / depth).backward()
+    started = time.process_time()
+    for step in range(steps):
+        gone = step / steps
+        if deadline_s is not None:
+            gone = max(gone, (time.process_time() - started) / deadline_s)
+            if gone >= 1.0:
+                break
+        for group in optimizer.param_groups:
+            group["lr"] = lr * (1.0 - gone)
+        total = 0.0
+        for chosen in torch.randint(len(usable), (batch,), generator=generator).tolist():
+            loss = _loss(model, head, *usable[chosen], depth)
+            (loss / batch).backward()
+            total += float(loss.detach()) / batch
         optimizer.step()
+        optimizer.zero_grad()
+        said(step, total)
+    model.zero_grad(set_to_none=True)
+    return _finished(head)
+
+
+def _loss(model: Any, head: HydraHead, text: list[int], begin: int, depth: int) -> Any:
+    """Nats a token, a mean over the depths, of what follows the first `begin` tokens."""
+    unembed = model.get_output_embeddings()
+    ids = torch.tensor([text], device=unembed.weight.device)
+    with torch.no_grad():
+        output = model(input_ids=ids, output_hidden_states=True, use_cache=False)
+        first, end = begin - 1, len(text) - depth
+        taught = torch.softmax(output.logits[0, first:].float(), -1)
+        embedded = model.get_input_embeddings()(ids[0, first:])
+        state = output.hidden_states[-1][0, first:end]
+    count = end - first
+    loss = torch.zeros((), device=state.device)
+    for ahead in range(1, depth + 1):
+        state = head(state, embedded[ahead : ahead + count])
+        loss = loss + functional.cross_entropy(unembed(state).float(), taught[ahead : ahead + count])
+    return loss / depth
+
+
+def _finished(head: HydraHead) -> HydraHead:
     for parameter in head.parameters():
         parameter.requires_grad_(False)
-    model.zero_grad(set_to_none=True)
     head.eval()
     return head

@@ -78,7 +78,7 @@ class Names:
         """The schema that a local reference means; itself where there is none that leads anywhere."""
         for _ in range(8):
             reference = schema.get("$ref")
-            if not isinstance(reference, str) or not reference.startswith("#/"):
+            if not isinstance(reference, str) or (reference != "#" and not reference.startswith("#/")):
                 break
             found = self._root
             for step in reference.split("/")[1:]:
