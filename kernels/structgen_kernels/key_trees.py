@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from structgen_kernels.arena import TOKEN_DATA, TOKEN_START, helper, i64, u8
-from structgen_kernels.keys import _KEY_BITS, _MODE_BITS, BEFORE_KEY, REPEATED, B, _read, forbid_repeated, goes_on
+from structgen_kernels.keys import _KEY_BITS, _MODE_BITS, BEFORE_KEY, REPEATED, B, _read, forbid_keys, goes_on
 from structgen_kernels.tree_masks import ENDED
 
 
@@ -75,19 +75,18 @@ def tree_memories(h, cells, table, inert, double, tokens, parents, states, memor
     return total
 
 
-@njit("int64(int64[::1], int32[:, ::1], int32[::1], int32[:, ::1], int32[::1], int64[::1], uint32[:, ::1], int32[::1], "
-      "uint8[::1])", cache=True, nogil=True)  # fmt: skip
-def forbid_each(h, cells, table, double, quotes, memories, masks, where, changed):
-    """`forbid_repeated` of memories[i] on row where[i] of masks; changed[i]: whether it took anything out.
+@njit("int64(int64[::1], int64[::1], uint32[:, ::1], int32[::1], uint8[::1])", cache=True, nogil=True)
+def forbid_each(h, memories, masks, where, changed):
+    """`forbid_keys` of memories[i] on row where[i] of masks; changed[i]: whether it took anything out.
 
     Returns 0 or FULL_CELLS; the rows are then to be filled again.
     """
     before = np.empty(masks.shape[1], np.uint32)
-    nothing = np.empty(0, np.int32)
     for i in range(memories.shape[0]):
         row = masks[where[i]]
-        before[:] = row
-        status = forbid_repeated(h, cells, table, memories[i], double, quotes, row, nothing)
+        for w in range(masks.shape[1]):
+            before[w] = row[w]
+        status = forbid_keys(h, memories[i], row)
         if status < 0:
             return status
         changed[i] = 0

@@ -177,7 +177,8 @@ def train_head(
             group["lr"] = lr * (1.0 - gone)
         total = 0.0
         for chosen in torch.randint(len(usable), (batch,), generator=generator).tolist():
-            loss = _loss(model, head, *usable[chosen], depth)
+            text, begin = usable[chosen]
+            loss = _loss(model, head, text, begin, depth)
             (loss / batch).backward()
             total += float(loss.detach()) / batch
         optimizer.step()
