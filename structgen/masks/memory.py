@@ -139,7 +139,7 @@ class Memory:
         parents: npt.NDArray[np.int32],
         states: npt.NDArray[np.int32],
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.intp]]:
-        """`tree_memories.follow` where no language of keys is thin, in one call: the memories, and the rows they narrow."""
+        """`tree_memories.follow` where no language of keys is thin: the memories, and the rows that they narrow."""
         memories, narrows = np.zeros(len(states), np.int64), np.zeros(len(states), np.uint8)
         memories[0] = memory
         with self._lock:

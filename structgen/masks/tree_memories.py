@@ -60,8 +60,8 @@ def follow(
 ) -> TreeMemories:
     """The memories of a draft tree's n + 1 rows, `memory` the first of them.
 
-    states, int32 [n + 1], are those of the engine, and written: a node that repeats something, or can only do so, becomes
-    illegal (0), and so do those below it.
+    states, int32 [n + 1], are those of the engine, and written: a node that repeats something, or can only do so,
+    becomes illegal (0), and so do those below it.
     """
     if isinstance(remembering, Memory) and not thin:
         memories, narrowed = remembering.of_tree(memory, tokens, parents, states)
