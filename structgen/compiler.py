@@ -48,12 +48,21 @@ class EngineHost:
         self.engine = Engine(vocab, limits)
         self._lock = threading.Lock()
 
-    def full(self, engine: Engine) -> None:
-        """Start a new generation if `engine`, which is full, is still the current one."""
+    def full(self, engine: Engine, state: int | None = None) -> int | None:
+        """Start a new generation if `engine`, which is full, is still the current one.
+
+        Where only the states are too many the network and the mask store go on. A state of `engine` is then a state of
+        the new generation, which is returned; None: it has to be reached again from the start of the text.
+        """
         with self._lock:
-            if self.engine is engine:
-                self.engine = Engine(self.vocab, self.limits, arena=engine.retire())
-                self.generation += 1
+            if self.engine is not engine:
+                return None
+            keep = engine.states_are_full
+            lineage = engine.lineage(state) if keep and state is not None else None
+            network = engine.network if keep else None
+            self.engine = Engine(self.vocab, self.limits, arena=engine.retire(keep_store=keep), network=network)
+            self.generation += 1
+            return None if lineage is None else self.engine.adopt(lineage)
 
 
 _KEPT_HOSTS = 4  # vocabularies whose engines stay warm between compilations
@@ -184,10 +193,10 @@ class CompiledGrammar:
                 return binding
         raise self.too_big()
 
-    def rebind(self, full: Engine) -> Binding:
-        """The grammar in the generation after one that is full."""
-        self._host.full(full)
-        return self.binding()
+    def rebind(self, full: Engine, state: int | None = None) -> tuple[Binding, int | None]:
+        """The grammar in the generation after one that is full, and a state of that one, if it could be kept."""
+        kept = self._host.full(full, state)
+        return self.binding(), kept
 
     def too_big(self) -> BudgetExceeded:
         """The error for a grammar that does not fit an empty generation."""

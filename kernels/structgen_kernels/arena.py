@@ -21,7 +21,7 @@ from numba.extending import intrinsic
 NET = 0  # instructions: OP, A, B, C, RULE
 SWITCH = 1  # branches of SWITCH instructions: byte, next pc; sorted by byte within an instruction
 CLASSES = 2  # byte classes: 256 bits; class b < 256 is the single byte b
-RULES = 3  # ways into rules: START (pc), ROOTED (1: only entered as the start of a text), RULE (what is called then)
+RULES = 3  # ways into rules: START (pc), flags (ROOTED, APART), RULE (what is called then)
 STATES = 4  # see the S_ columns
 ALLOWED = 5  # per state: the bytes that lead anywhere
 LOOPS = 6  # per state: bytes already known to lead back to the state itself
@@ -161,6 +161,9 @@ K_DECLARED, K_SORTED, K_REQUIRED = 0, 1, 2  # place of sorted key i, sorted inde
 M_OBJECT, M_POSITION, M_BITS, M_OWED, M_LEFT = 0, 1, 2, 3, 4  # owed: required keys missing; left: keys not yet behind
 MEMBER_WIDTH = 5
 
+ROOTED = 1  # flag of a rule: only entered as the start of a text
+APART = 2  # flag of a rule: where it is called, its mask is put together from what it becomes without a byte
+
 T_FIRST, T_END, T_DEPTH = 0, 1, 2  # nodes [FIRST, END), whose depths start at DEPTH
 T_PARENT, T_EXITS, T_NUM_EXITS = 3, 4, 5
 T_GUARD = 6  # class of bytes that no token of it may start with, or -1
@@ -244,6 +247,10 @@ TABLES: dict[int, Table] = {
 }
 
 
+OF_STATES = frozenset((STATES, ITEMS, ACTIVE, CALLS, PARTS, GUARDED, GUARD_ITEMS))
+"""Tables of which a generation's states have rows: full, they are emptied on their own."""
+
+
 class Arena:
     """Owns the tables of one engine generation and keeps them alive. `header` is what kernels take."""
 
@@ -280,6 +287,16 @@ class Arena:
         header[ADDRESS:NUM_NEEDS] = kept
         header[WORDS], header[STAMP], header[WALK_ENTRY], header[STEPS_LEFT] = words, stamp, -1, -1
         header[REMOVED_ENTRY] = -1
+
+    def forget_states(self) -> None:
+        """Empty the tables of states, and keep instructions and the mask store: their rows name no states."""
+        header = self.header
+        for table in OF_STATES:
+            header[COUNT + table] = 0
+        header[COUNT + STATES] = FIRST_STATE
+        self.tables[STATE_TABLE][:] = 0
+        header[WALK_ENTRY] = header[REMOVED_ENTRY] = -1
+        header[FULL_TABLE] = NET
 
     def count(self, table: int) -> int:
         """Rows of a table in use."""

@@ -580,6 +580,18 @@ def start_state(h, rule):
     return intern(h, 1)
 
 
+@njit("int64(int64[::1], int32[:, ::1])", cache=True, nogil=True)
+def state_of(h, items):
+    """The state with a kernel of items: int32[items, 3], PC, ORIGIN and ARG of each."""
+    kernel = i32x3(h, KERNEL)
+    if items.shape[0] > h[CAPACITY + KERNEL]:
+        return full(h, KERNEL)
+    for i in range(items.shape[0]):
+        for c in range(3):
+            kernel[i, c] = items[i, c]
+    return intern(h, items.shape[0])
+
+
 @njit("int64(int64[::1], int64, int64)", cache=True, nogil=True)
 def advance_token(h, s, token):
     """The state after the bytes of a token (0: dead, also for a token without bytes)."""

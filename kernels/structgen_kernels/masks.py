@@ -10,9 +10,11 @@ from numba import njit
 
 from structgen_kernels.arena import (
     ACCEPTS,
+    APART,
     ARG_CAP,
     CALL,
     CAPACITY,
+    CLASSES,
     COUNT,
     E_BASE,
     E_CALLS,
@@ -73,12 +75,14 @@ from structgen_kernels.arena import (
     i32x3,
     i32x4,
     i32xn,
+    u64x4,
 )
 from structgen_kernels.keys import forbid_keys
 from structgen_kernels.machine import goto, intern
 from structgen_kernels.members import may_add, may_end, may_go_on, with_member
 from structgen_kernels.store import ensure, find_entry
 from structgen_kernels.tries import guarded_trie
+from structgen_kernels.walks import start_of_entry
 
 
 @helper("int64(int64[::1], int64, int64, int64, int64)")
@@ -96,9 +100,20 @@ def _ask(h, state, trie, added_only, n):
     return n + 1
 
 
+@helper("boolean(int64[::1], int64)")
+def _is_full(h, guard):
+    """Whether a class holds every byte: no token passes such a guard."""
+    classes, all_bytes = u64x4(h, CLASSES), ~np.uint64(0)
+    for c in range(4):
+        if classes[guard, c] != all_bytes:
+            return False
+    return True
+
+
 @helper("int64(int64[::1], int64, int64)")
 def _leaves(h, pc, arg):
-    """Take an item apart into LEAVES: what it becomes without a byte. Returns their number; 0: better left whole.
+    """Take an item apart into LEAVES: what it becomes without a byte. Returns their number (0: better left whole), or a
+    status.
 
     It is taken apart where it may call a rule, because the rule's own entry serves every place that calls it.
     """
@@ -140,9 +155,11 @@ def _leaves(h, pc, arg):
         ):
             leaves[i, 0] = a
             continue
-        if op in (TAKE, ZERO, LAZY) and n > 1:
-            return 0  # repeats are walked whole; what is not emitted yet comes apart the next time
-        if op in (TAKE, ZERO, LAZY, NOTE, FAIL) and n == 1:
+        if op == LAZY:
+            return start_of_entry(h, pc, arg)  # all that its closure meets is emitted first
+        if op in (TAKE, ZERO) and n > 1:
+            return 0  # repeats are walked whole
+        if op in (TAKE, ZERO, NOTE, FAIL) and n == 1:
             return 0
         if op in (ENDS, LEFT, EXTRA, END, FAIL):
             n -= 1
@@ -217,7 +234,7 @@ def _resolve(h, s):
         if added_only == 0:
             for k in range(states[t, S_GUARDED], states[t, S_GUARDED] + states[t, S_NUM_GUARDED]):
                 u = np.int64(guarded[k, 1])
-                if states[u, S_EXTENDED] > states[u, S_KERNEL]:
+                if states[u, S_EXTENDED] > states[u, S_KERNEL] and not _is_full(h, np.int64(guarded[k, 0])):
                     rest = guarded_trie(h, trie, np.int64(guarded[k, 0]))
                     if rest < 0:
                         return rest
@@ -234,6 +251,17 @@ def _resolve(h, s):
                 if num_leaves:
                     pc, arg = np.int64(leaves[leaf, 0]), np.int64(leaves[leaf, 1])
                 called = net[pc, 0] == CALL  # an item that only calls a rule has the mask of the rule's start
+                if called and rules[net[pc, 1], 1] & APART:
+                    kernel[0, 0] = rules[net[pc, 1], 0]
+                    kernel[0, 1] = t
+                    kernel[0, 2] = net[pc, 3]
+                    inside = intern(h, 1)
+                    if inside < 0:
+                        return inside
+                    num_pending = _ask(h, inside, trie, 0, num_pending)
+                    if num_pending < 0:
+                        return num_pending
+                    continue
                 if called:
                     e = _entry(h, trie, np.int64(rules[net[pc, 1], 0]), np.int64(net[pc, 3]))
                 else:

@@ -45,10 +45,13 @@ from structgen_kernels.classes import union_class
 def guarded_trie(h, trie, guard):
     """The trie of those tokens of a trie that do not start with a byte of a class. Equal ones are one trie."""
     tries, table = i32xn(h, TRIES, TRIE_WIDTH), i32(h, TRIE_TABLE)
-    if tries[trie, T_GUARD] >= 0:
-        guard = union_class(h, guard, np.int64(tries[trie, T_GUARD]))
-        if guard < 0:
-            return guard
+    own = np.int64(tries[trie, T_GUARD])
+    if own >= 0:
+        guard = union_class(h, guard, own)
+        if guard == own or guard < 0:
+            return trie if guard == own else guard
+        if tries[trie, T_NUM_EXITS] == 0:
+            trie = np.int64(tries[trie, T_PARENT])  # it was guarded by this function
     x = np.uint64(trie) * np.uint64(0x9E3779B97F4A7C15) ^ np.uint64(guard) * np.uint64(0xC2B2AE3D27D4EB4F)
     m = h[CAPACITY + TRIE_TABLE] - 1
     p = np.int64(x ^ (x >> np.uint64(33))) & m
@@ -74,7 +77,7 @@ def guarded_trie(h, trie, guard):
 @helper("int64(int64[::1], int64, int64, int64, int64)")
 def remainder_trie(h, trie, first_exit, num_exits, guard):
     """The trie of what stands below some nodes of a trie, merged, but for what starts with a byte of class `guard` (-1:
-    none). Equal lists are one trie.
+    none). Equal lists are one trie, whatever trie they were found in: a guarded trie has the nodes of its parent.
 
     The nodes are EXITS[first_exit : first_exit + num_exits], ascending.
     """
@@ -82,7 +85,7 @@ def remainder_trie(h, trie, first_exit, num_exits, guard):
     tokens, all_exits, table = i32(h, NODE_TOKENS), i32(h, EXITS), i32(h, TRIE_TABLE)
     exits = all_exits[first_exit : first_exit + num_exits]
     frames, cursors, classes = i32x3(h, FRAMES), i32x2(h, CURSORS), u64x4(h, CLASSES)
-    x = np.uint64(trie) + np.uint64(1) ^ np.uint64(guard + 1) * np.uint64(0x9E3779B97F4A7C15)
+    x = np.uint64(guard + 1) * np.uint64(0x9E3779B97F4A7C15)
     for k in range(num_exits):
         x = (x ^ np.uint64(exits[k])) * np.uint64(0x100000001B3)
         x ^= x >> np.uint64(29)
@@ -90,7 +93,7 @@ def remainder_trie(h, trie, first_exit, num_exits, guard):
     p = np.int64(x ^ (x >> np.uint64(33))) & m
     while table[p] != 0:
         t = table[p]
-        if tries[t, T_PARENT] == trie and tries[t, T_NUM_EXITS] == num_exits and tries[t, T_GUARD] == guard:
+        if tries[t, T_NUM_EXITS] == num_exits and tries[t, T_GUARD] == guard:
             same = True
             for k in range(num_exits):
                 if all_exits[tries[t, T_EXITS] + k] != exits[k]:

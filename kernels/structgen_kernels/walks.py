@@ -48,6 +48,7 @@ from structgen_kernels.arena import (
     REMOVED_NODE,
     REMOVED_QUOTED,
     ROOT,
+    ROOTED,
     ROOTS,
     RULES,
     S_FLAGS,
@@ -103,7 +104,7 @@ def start_of_entry(h, pc, arg):
     kernel = i32x3(h, KERNEL)
     rule = i32xn(h, NET, 5)[pc, 4]
     kernel[0, 0] = pc
-    kernel[0, 1] = ROOT if i32x3(h, RULES)[rule, 1] else TOP
+    kernel[0, 1] = ROOT if i32x3(h, RULES)[rule, 1] & ROOTED else TOP
     kernel[0, 2] = arg
     return intern(h, 1)
 

@@ -185,13 +185,13 @@ class Network:
             return self._buffer[(pc - self._base) * _WIDTH] == k.END
         return self._net[pc * _WIDTH] == k.END
 
-    def entrance(self, start: int, into: int | None = None, *, rooted: bool = False) -> int:
+    def entrance(self, start: int, into: int | None = None, *, flags: int = 0) -> int:
         """A way to call a rule: it starts at pc `start`, and `into` (by default itself) is complete at its end."""
         index = int(self._header[k.COUNT + k.RULES])
         if index >= self._header[k.CAPACITY + k.RULES]:
             raise ArenaFull(k.RULES)
         self._header[k.COUNT + k.RULES] = index + 1
-        self._arena.tables[k.RULES][index] = (start, int(rooted), index if into is None else into)
+        self._arena.tables[k.RULES][index] = (start, flags, index if into is None else into)
         return index
 
     def shared(self, key: tuple[Any, ...], function: Callable[..., int], *args: Any) -> int:
@@ -265,8 +265,11 @@ class Network:
 
     def root(self, node: Node) -> int:
         """The rule of a grammar's root. It is entered at the start of a text only."""
-        rule = self._new_rule(node, rooted=True)
-        self.flush()
+        key = ("root", self.name_of(node))
+        rule = self._rules.get(key)
+        if rule is None:
+            rule = self._rules[key] = self._new_rule(node, k.ROOTED)
+            self.flush()
         return rule
 
     def rule(self, rule: Rule) -> int:
@@ -274,13 +277,13 @@ class Network:
         key = rule.key if rule.key is not None else self.name_of(rule)
         index = self._rules.get(key)
         if index is None:
-            index = self._rules[key] = self._new_rule(rule, rooted=False)
+            index = self._rules[key] = self._new_rule(rule, k.APART if rule.apart else 0)
             if rule.role:
                 self.roles[index] = rule.role
         return index
 
-    def _new_rule(self, body: Rule | Node, *, rooted: bool) -> int:
-        index = self.entrance(_FAIL_PC, rooted=rooted)
+    def _new_rule(self, body: Rule | Node, flags: int) -> int:
+        index = self.entrance(_FAIL_PC, flags=flags)
         self.start_rule(index, self.lazy(self._emit_rule, body, index, rule=index))
         return index
 

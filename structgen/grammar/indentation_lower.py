@@ -15,9 +15,9 @@ from structgen.grammar.columns import Column, deeper, exactly
 from structgen.grammar.flatten import flatten
 from structgen.grammar.form import Expression, Grammar, Ref, Term
 from structgen.grammar.indentation import BRACKETED, LINE, NEWLINE, lay_out
-from structgen.grammar.lower import text_node
+from structgen.grammar.lower import split_literal, text_node
 from structgen.grammar.scanned import Deeper, Lines
-from structgen.ir import EMPTY, NEVER, Bytes, Call, Guard, Lazy, Literal, Node, Rule, alt, choice, optional, seq
+from structgen.ir import EMPTY, NEVER, Bytes, Call, Guard, Lazy, Node, Rule, alt, choice, optional, seq
 
 _ALL_BYTES = (1 << 256) - 1
 _BREAKS = CharSet(((0x0A, 0x0A), (0x0C, 0x0D)))  # a form feed sets the column back, as a line break does
@@ -76,6 +76,7 @@ class _Lowering:
                 name if column is None else f"{name}@{column.wide}",
                 lambda: self.edges(name, 0, column),
                 key=("indented", self.lines.digest, name, column),
+                apart=column is not None,
             )
         return self._rules[key]
 
@@ -100,10 +101,11 @@ class _Lowering:
             for target in targets:
                 last = target in automaton.final and not automaton.edges[target]
                 rest = behind if last else self.state(name, target, behind, column)
-                if isinstance(node, Literal):
-                    branches.append((node.data, rest))
-                else:
+                head, guard = split_literal(node)
+                if head is None:
                     parts.append(seq(node, rest))
+                else:
+                    branches.append((head, seq(*guard, rest)))
         if branches:
             parts.append(choice(branches))
         return alt(*parts)

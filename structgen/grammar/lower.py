@@ -114,7 +114,7 @@ class Lowering:
                 last = last and (behind is None or self.ignored(behind) is None)
                 rest = EMPTY if last else self.state(name, target, behind)
                 for node in self.symbol(symbol):
-                    head, guard = _split_literal(node)
+                    head, guard = split_literal(node)
                     if head is None:
                         parts.append(seq(node, rest))
                     else:
@@ -177,7 +177,8 @@ class Lowering:
         return self._ignored[context]
 
 
-def _split_literal(node: Node) -> tuple[bytes | None, tuple[Node, ...]]:
+def split_literal(node: Node) -> tuple[bytes | None, tuple[Node, ...]]:
+    """A node that begins with a literal as the literal and what follows it; (None, ()) of any other."""
     if isinstance(node, Literal):
         return node.data, ()
     if isinstance(node, Seq) and len(node.parts) == 2 and isinstance(node.parts[0], Literal):

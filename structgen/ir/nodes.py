@@ -158,17 +158,27 @@ class Rule:
     `nullable` says whether the rule matches the empty string; the front end must say so, because bodies are lazy.
     `role` is what the rule is to a reader that remembers values, for rules without a key: `ITEMS`, an array of JSON no
     two items of which are equal; `ITEM`, each item of one.
+    `apart` says that there are many rules like it, that begin with calls of the same rules: masks where it is called
+    are put together from theirs, and it has none of its own.
     """
 
-    __slots__ = ("_body", "key", "name", "nullable", "role")
+    __slots__ = ("_body", "apart", "key", "name", "nullable", "role")
 
     def __init__(
-        self, name: str, thunk: Callable[[], Node], *, key: object = None, nullable: bool = False, role: int = NO_ROLE
+        self,
+        name: str,
+        thunk: Callable[[], Node],
+        *,
+        key: object = None,
+        nullable: bool = False,
+        role: int = NO_ROLE,
+        apart: bool = False,
     ) -> None:
         self.name = name
         self.key = key
         self.nullable = nullable
         self.role = role
+        self.apart = apart
         self._body = Lazy(thunk)
 
     def body(self) -> Node:

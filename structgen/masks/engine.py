@@ -29,6 +29,8 @@ LENGTH_ROWS = 1024  # rows of SHORT at most
 COUNTER_SLACK = 64  # constants a counter may be compared with (see `network`)
 
 Mask = npt.NDArray[np.uint32]  # [rows, words]
+Lineage = dict[int, npt.NDArray[np.int32]]
+"""States, oldest first, and the items of each: PC, ORIGIN, ARG."""
 
 
 def _power_of_two(n: int) -> int:
@@ -80,7 +82,7 @@ def _capacities(vocab: Vocabulary, limits: Limits) -> dict[int, int]:
         k.MEMBER_BITS: 16 * states,
         k.MEMBER_TABLE: _power_of_two(4 * states),
         k.PICKS: 8 * states,
-        k.LEAVES: 64,
+        k.LEAVES: 512,
         k.CLASS_TABLE: 1 << 17,
         k.GUARDED: 4 * states,
         k.GUARD_ITEMS: 8 * states,
@@ -121,8 +123,11 @@ NO_ARENA = Arena(dict.fromkeys(range(k.NUM_TABLES), 0), num_words=1)
 class Engine:
     """States, transitions and masks of one generation. Thread-safe: one lock around every kernel call."""
 
-    def __init__(self, vocab: Vocabulary, limits: Limits, *, arena: Arena | None = None) -> None:
-        """The first generation, or, with the arena that `retire` gave back, the next."""
+    def __init__(
+        self, vocab: Vocabulary, limits: Limits, *, arena: Arena | None = None, network: Network | None = None
+    ) -> None:
+        """The first generation, or the next, in the arena that `retire` gave back; with `network`, and the mask store,
+        if it only forgot its states."""
         self.vocab = vocab
         self.limits = limits
         self.lock = threading.Lock()
@@ -132,6 +137,9 @@ class Engine:
         self._ends = np.array(vocab.eos_token_ids, np.int32)
         self._max_steps = limits.max_mask_steps
         self._byte_out = np.zeros(1, np.int64)
+        if network is not None:
+            self.network = network
+            return
         self.header[k.WIDE] = WIDE_TOKENS
         self.header[k.ARG_CAP] = vocab.max_spelled_bytes + COUNTER_SLACK
         self.header[k.LONGEST_TOKEN] = vocab.max_spelled_bytes
@@ -158,14 +166,49 @@ class Engine:
         tables[k.TRIES][k.VOCABULARY] = (0, num_nodes, 0, -1, 0, 0, -1)
         header[k.COUNT + k.TRIES] = 1
 
-    def retire(self) -> Arena:
-        """Give the tables back, emptied, for the next generation. Every later call raises `ArenaFull`."""
+    def retire(self, *, keep_store: bool) -> Arena:
+        """Give the tables back for the next generation: emptied, or only without states. Every later call raises
+        `ArenaFull`."""
         with self.lock:
             self.retired = True
             arena, self.arena = self.arena, NO_ARENA
             self.header = NO_ARENA.header
-        arena.clear()
+        if keep_store:
+            arena.forget_states()
+        else:
+            arena.clear()
         return arena
+
+    @property
+    def states_are_full(self) -> bool:
+        """Whether what ended this generation is a table of states; the others may be kept."""
+        return int(self.header[k.FULL_TABLE]) in k.OF_STATES
+
+    def lineage(self, state: int) -> Lineage:
+        """A state and all it rests on, in a form that `adopt` of the next generation understands if that has the same
+        network."""
+        with self.lock:
+            if self.retired:
+                raise ArenaFull(k.STATES)
+            states, items = self.arena.tables[k.STATES], self.arena.tables[k.ITEMS]
+            found: Lineage = {}
+            todo = [state]
+            while todo:
+                here = todo.pop()
+                if here >= k.FIRST_STATE and here not in found:
+                    first, count = int(states[here, k.S_ITEMS]), int(states[here, k.S_KERNEL])
+                    found[here] = items[first : first + count].copy()
+                    todo += set(found[here][:, 1].tolist())
+            return dict(sorted(found.items()))
+
+    def adopt(self, lineage: Lineage) -> int:
+        """The state with a lineage of the generation before, of the same network."""
+        numbers = {state: state for state in range(k.FIRST_STATE)}
+        state = 0
+        for state, items in lineage.items():  # what a state rests on is older, and comes first
+            items[:, 1] = [numbers[origin] for origin in items[:, 1].tolist()]
+            numbers[state] = self._run(machine.state_of, items)
+        return numbers[state]
 
     def _run(self, kernel: Callable[..., int], *args: Any) -> int:
         with self.lock:

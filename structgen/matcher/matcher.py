@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 _COUNT = np.arange(1 << 10, dtype=np.int32)
 _WRONG_TREE = "a draft tree is tokens [n] and parents [n], each the row of a node before, or 0"
+LOST = -1  # in a history: a state that the engine has forgotten
 MANY_TOKENS = 1 << 20  # no budget is larger
 
 
@@ -64,7 +65,7 @@ class Matcher:
         if self._open_keys is not None:
             self._remembered = remembering(self._engine, self._open_keys.distinct)
             self._memory = self._remembered.start
-        self._history: list[int] = []  # states before each step
+        self._history: list[int] = []  # states before each step, or LOST
         self._memories: list[int] = []  # and memories, if there is any
         self._steps: list[int | bytes] = []  # what was accepted: a token id, or bytes
         self._eos = frozenset(grammar.vocab.eos_token_ids)
@@ -243,7 +244,13 @@ class Matcher:
         """Undo the last accepted tokens (or `accept_bytes` calls)."""
         if not 0 <= num_steps <= len(self._steps):
             raise MatcherError(f"cannot undo {num_steps} of {len(self._steps)} steps")
-        if num_steps:
+        if num_steps and self._history[-num_steps] == LOST:
+            kept = self._steps[:-num_steps]
+            binding = self.grammar.binding()
+            self._engine, self._state = binding.engine, binding.start
+            self._replay(kept)
+            self._steps, self._terminated = kept, False
+        elif num_steps:
             self._state = self._history[-num_steps]
             del self._history[-num_steps:], self._steps[-num_steps:]
             if self._memory:
@@ -335,26 +342,54 @@ class Matcher:
             return self._carry_over(call)
 
     def _carry_over(self, call: Callable[[], T]) -> T:
-        """Start again in a new generation: replay what was accepted, then the call that found the old one full."""
-        try:
-            binding = self.grammar.rebind(self._engine)
-            self._engine, self._state = binding.engine, binding.start
-            if self._open_keys is not None:
-                self._remembered = remembering(self._engine, self._open_keys.distinct)
-                self._memory = self._remembered.start
-            history, memories = [], []
-            for step in self._steps:
-                history.append(self._state)
-                memories.append(self._memory)
-                if isinstance(step, bytes):
-                    self._state, self._memory = self._after_bytes(step)
-                elif step not in self._eos:
-                    self._state, self._memory = self._after(step)
-            self._memories = memories if self._memory else []
-            self._history = history
-            return call()
-        except ArenaFull:
-            raise self.grammar.too_big() from None
+        """Go on in a new generation, with the call that found the old one full."""
+        for _ in range(2):  # the states may be full, and then the store
+            try:
+                self._resume()
+                return call()
+            except ArenaFull:
+                continue
+        raise self.grammar.too_big() from None
+
+    def _resume(self) -> None:
+        """Take the state over into the generation after a full one, or replay what was accepted."""
+        binding, kept = self.grammar.rebind(self._engine, self._state if self._open_keys is None else None)
+        self._engine = binding.engine
+        if kept is not None:
+            self._state = kept
+            self._history = [LOST] * len(self._history)
+            return
+        self._state = binding.start
+        if self._open_keys is not None:
+            self._remembered = remembering(self._engine, self._open_keys.distinct)
+            self._memory = self._remembered.start
+        self._replay(self._steps)
+
+    def _replay(self, steps: list[int | bytes]) -> None:
+        """Take steps from the start of a text on; a text may need more states than there can be at once."""
+        history: list[int] = []
+        memories: list[int] = []
+        for step in steps:
+            history.append(self._state)
+            memories.append(self._memory)
+            try:
+                self._state, self._memory = self._after_step(step)
+            except ArenaFull:
+                if self._open_keys is not None:
+                    raise
+                binding, kept = self.grammar.rebind(self._engine, self._state)
+                if kept is None:
+                    raise
+                self._engine, self._state = binding.engine, kept
+                history = [LOST] * len(history)
+                self._state, self._memory = self._after_step(step)
+        self._memories = memories if self._memory else []
+        self._history = history
+
+    def _after_step(self, step: int | bytes) -> tuple[int, int]:
+        if isinstance(step, bytes):
+            return self._after_bytes(step)
+        return (self._state, self._memory) if step in self._eos else self._after(step)
 
 
 def _as_ints(values: Any) -> npt.NDArray[np.int32]:
