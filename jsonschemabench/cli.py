@@ -15,6 +15,8 @@ from jsonschemabench import options as opt
 from jsonschemabench.align import align
 from jsonschemabench.dataset import DataProblem
 from jsonschemabench.engines import EngineUnavailable, engine_names, make_engine
+from jsonschemabench.grammar_corpus import CorpusProblem
+from jsonschemabench.grammars import grammars
 from jsonschemabench.groups import grouped
 from jsonschemabench.judge import JudgeMissing
 from jsonschemabench.lane import HarnessError
@@ -42,6 +44,7 @@ EXPECTED = (
     JudgeMissing,
     ReportProblem,
     SpeculateProblem,
+    CorpusProblem,
 )
 
 app = typer.Typer(
@@ -81,7 +84,7 @@ def engines() -> None:
     show([table], markdown=False, console=opt.output_console(), write=typer.echo)
 
 
-for _command in (masks, suite, scale, memory, efficiency, quality, align, speculate, report, engines):
+for _command in (masks, suite, scale, memory, efficiency, quality, align, speculate, grammars, report, engines):
     app.command()(_plain_errors(grouped(_command)))
 
 

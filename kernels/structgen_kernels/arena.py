@@ -67,7 +67,8 @@ MEMBERS = 45  # which members of an object are behind: see the M_ columns; row 0
 MEMBER_BITS = 46  # 64-bit words: the keys that may come next, in sorted order
 MEMBER_TABLE = 47  # hash table of MEMBERS
 PICKS = 48  # branches of PICK instructions: byte, next pc, and the keys below it [low, high), sorted by byte
-LEAVES = 49  # scratch: what an item is before any byte: PC of an instruction that waits for one or calls a rule, ARG
+LEAVES = 49  # scratch: what an item is before any byte: PC of an instruction that waits for one or calls a rule, ARG,
+# and the class of bytes that may not come next, or -1
 CLASS_TABLE = 50  # hash table of CLASSES
 CALLED = 51  # scratch beside EXITS: trie nodes at which an item is about to call a rule: NODE, PC of the CALL, ARG
 ENTRY_CALLS = 52  # what is left of entries' tokens where they call a rule: TRIE, PC of the CALL, ARG, next row or 0
@@ -240,7 +241,7 @@ TABLES: dict[int, Table] = {
     MEMBER_BITS: Table("sets of members", np.uint64, 0),
     MEMBER_TABLE: Table("member table", np.int32, 0),
     PICKS: Table("object keys", np.int32, 4),
-    LEAVES: Table("leaves", np.int32, 2),
+    LEAVES: Table("leaves", np.int32, 3),
     CLASS_TABLE: Table("class table", np.int32, 0),
     CALLED: Table("calling nodes", np.int32, 3),
     ENTRY_CALLS: Table("calls of entries", np.int32, 4),

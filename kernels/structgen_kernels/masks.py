@@ -31,6 +31,7 @@ from structgen_kernels.arena import (
     ENTRY_WIDTH,
     EXTRA,
     FAIL,
+    GUARD,
     GUARDED,
     GUARDED_EXITS,
     ITEMS,
@@ -77,6 +78,7 @@ from structgen_kernels.arena import (
     i32xn,
     u64x4,
 )
+from structgen_kernels.classes import union_class
 from structgen_kernels.keys import forbid_keys
 from structgen_kernels.machine import goto, intern
 from structgen_kernels.members import may_add, may_end, may_go_on, with_member
@@ -104,10 +106,10 @@ def _ask(h, state, trie, added_only, n):
 def _is_full(h, guard):
     """Whether a class holds every byte: no token passes such a guard."""
     classes, all_bytes = u64x4(h, CLASSES), ~np.uint64(0)
+    full_words = 0
     for c in range(4):
-        if classes[guard, c] != all_bytes:
-            return False
-    return True
+        full_words += classes[guard, c] == all_bytes
+    return full_words == 4
 
 
 @helper("int64(int64[::1], int64, int64)")
@@ -117,12 +119,13 @@ def _leaves(h, pc, arg):
 
     It is taken apart where it may call a rule, because the rule's own entry serves every place that calls it.
     """
-    net, leaves = i32xn(h, NET, 5), i32x2(h, LEAVES)
+    net, leaves = i32xn(h, NET, 5), i32x3(h, LEAVES)
     limit = h[CAPACITY + LEAVES]
     n, i = 1, 0
     calls = 0
     leaves[0, 0] = pc
     leaves[0, 1] = arg
+    leaves[0, 2] = -1
     while i < n:
         pc, arg = np.int64(leaves[i, 0]), np.int64(leaves[i, 1])
         op, a, b = net[pc, 0], np.int64(net[pc, 1]), np.int64(net[pc, 2])
@@ -135,7 +138,15 @@ def _leaves(h, pc, arg):
             leaves[i, 0] = a
             leaves[n, 0] = b
             leaves[n, 1] = arg
+            leaves[n, 2] = leaves[i, 2]
             n += 1
+            continue
+        if op == GUARD:
+            guard = b if leaves[i, 2] < 0 else union_class(h, b, np.int64(leaves[i, 2]))
+            if guard < 0:
+                return guard
+            leaves[i, 0] = a
+            leaves[i, 2] = guard
             continue
         if op == SET:
             leaves[i, 0] = a
@@ -163,8 +174,8 @@ def _leaves(h, pc, arg):
             return 0
         if op in (ENDS, LEFT, EXTRA, END, FAIL):
             n -= 1
-            leaves[i, 0] = leaves[n, 0]
-            leaves[i, 1] = leaves[n, 1]
+            for c in range(3):
+                leaves[i, c] = leaves[n, c]
             continue
         calls += op == CALL
         i += 1
@@ -222,20 +233,20 @@ def _resolve(h, s):
     callers that are resumed there are asked, for the tokens that pass the guard.
     """
     states, items, net = i32xn(h, STATES, STATE_WIDTH), i32x3(h, ITEMS), i32xn(h, NET, 5)
-    rules, kernel, guarded, leaves = i32x3(h, RULES), i32x3(h, KERNEL), i32x2(h, GUARDED), i32x2(h, LEAVES)
+    rules, kernel, guarded, leaves = i32x3(h, RULES), i32x3(h, KERNEL), i32x2(h, GUARDED), i32x3(h, LEAVES)
     entries, pending, links = i32xn(h, ENTRIES, ENTRY_WIDTH), i32x3(h, PENDING), i32x4(h, ENTRY_CALLS)
     first = h[COUNT + PARTS]
     num_parts = 0
     num_pending = _ask(h, s, VOCABULARY, 0, 0)
     i = 0
     while i < num_pending:
-        t, trie, added_only = np.int64(pending[i, 0]), np.int64(pending[i, 1]), pending[i, 2]
+        t, asked, added_only = np.int64(pending[i, 0]), np.int64(pending[i, 1]), pending[i, 2]
         i += 1
         if added_only == 0:
             for k in range(states[t, S_GUARDED], states[t, S_GUARDED] + states[t, S_NUM_GUARDED]):
                 u = np.int64(guarded[k, 1])
                 if states[u, S_EXTENDED] > states[u, S_KERNEL] and not _is_full(h, np.int64(guarded[k, 0])):
-                    rest = guarded_trie(h, trie, np.int64(guarded[k, 0]))
+                    rest = guarded_trie(h, asked, np.int64(guarded[k, 0]))
                     if rest < 0:
                         return rest
                     num_pending = _ask(h, u, rest, 1, num_pending)
@@ -248,8 +259,15 @@ def _resolve(h, s):
             if num_leaves < 0:
                 return num_leaves
             for leaf in range(max(num_leaves, 1)):
+                trie = asked
                 if num_leaves:
-                    pc, arg = np.int64(leaves[leaf, 0]), np.int64(leaves[leaf, 1])
+                    pc, arg, guard = np.int64(leaves[leaf, 0]), np.int64(leaves[leaf, 1]), np.int64(leaves[leaf, 2])
+                    if guard >= 0:
+                        if _is_full(h, guard):
+                            continue
+                        trie = guarded_trie(h, asked, guard)
+                        if trie < 0:
+                            return trie
                 called = net[pc, 0] == CALL  # an item that only calls a rule has the mask of the rule's start
                 if called and rules[net[pc, 1], 1] & APART:
                     kernel[0, 0] = rules[net[pc, 1], 0]

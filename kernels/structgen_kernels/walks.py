@@ -230,7 +230,7 @@ def walk(h, trie, pc, arg):
     first_byte = h[FIRST_BYTE]
     guard = np.int64(tries[trie, T_GUARD])
     by_first_byte = tries[trie, T_FIRST] == tries[VOCABULARY, T_FIRST] and end == tries[VOCABULARY, T_END]
-    caller = ROOT if i32x3(h, RULES)[net[pc, 4], 1] else TOP
+    caller = ROOT if i32x3(h, RULES)[net[pc, 4], 1] & ROOTED else TOP
     settled, counter = _settled(h, pc, arg)
     if settled < 0:
         return settled

@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from structgen.ir import EMPTY, Lazy, Node, alt, literal, seq
+from structgen.ir import EMPTY, Call, Lazy, Node, Rule, alt, literal, seq
 
 TAB = 8
+
+# The last character of an indentation is a rule: what follows it is then asked for what is left of a token, and that is
+# known from other columns.
+_LAST = {char: Call(Rule("indent", lambda char=char: literal(char), key=("indent", char))) for char in " \t"}  # type: ignore[misc]
 
 
 class Column(NamedTuple):
@@ -31,6 +35,12 @@ class Column(NamedTuple):
 
 def exactly(column: Column) -> Node:
     """The texts of spaces and tabs that end in a column."""
+    if column == Column():
+        return EMPTY
+    return Call(Rule("line", lambda: _exactly(column), key=("column", column)))
+
+
+def _exactly(column: Column) -> Node:
     known: dict[Column, Node | None] = {column: EMPTY}
 
     def to_end(at: Column) -> Node | None:
@@ -63,7 +73,12 @@ def deeper(top: Column, then: Callable[[Column], Node]) -> Node:
         return known[at]
 
     def expand(at: Column) -> Node:
-        onward = alt(*(seq(literal(char), state(at.after(char))) for char in " \t"))
-        return alt(then(at), onward) if at.deeper(top) else onward
+        ways = []
+        for char in " \t":
+            after = at.after(char)
+            if after.deeper(top):
+                ways.append(seq(_LAST[char], then(after)))
+            ways.append(seq(literal(char), state(after)))
+        return alt(*ways)
 
     return state(Column())

@@ -108,7 +108,7 @@ class Terminal:
     it matches, too, if it ignores case). `order` ranks terminals as the dialect's scanner does: the smallest that
     matches wins. `pattern` is the regular expression as Python's `re` takes it. `shortest`: it ends where it first can
     (it was written with lazy quantifiers); otherwise it takes as much as it can. `beginnings`, where it is not just
-    any text behind a lexeme, has the texts that begin with this terminal.
+    any text behind a lexeme, has the longer texts that begin with this terminal.
     """
 
     name: str

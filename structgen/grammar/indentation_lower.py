@@ -80,6 +80,15 @@ class _Lowering:
             )
         return self._rules[key]
 
+    def below(self, name: str, column: Column) -> Rule:
+        """A rule at any column deeper than one."""
+        return Rule(
+            f"{name}>{column.wide}",
+            lambda: deeper(column, lambda place: Call(self.rule(name, place))),
+            key=("indented deeper", self.grammar.digest, name, column),
+            apart=True,
+        )
+
     def state(self, name: str, state: int, before: Node, column: Column | None) -> Node:
         """What may come from a state of a rule's automaton on, behind what may be ignored there."""
         key = name, state, before, column
@@ -120,7 +129,7 @@ class _Lowering:
     def _symbol(self, symbol: Symbol | None, column: Column | None) -> tuple[Node, Node]:
         if isinstance(symbol, Deeper):
             assert column is not None
-            return Lazy(lambda: deeper(column, lambda below: Call(self.rule(symbol.name, below)))), EMPTY
+            return Call(self.below(symbol.name, column)), EMPTY
         if isinstance(symbol, Ref):
             return Call(self.rule(symbol.name, column if symbol.name in self.lines.placed else None)), EMPTY
         assert isinstance(symbol, Term)
@@ -148,13 +157,10 @@ def _line_end(newline: Language) -> Node:
         return states[key]
 
     def expand(language: Language, broken: bool, ends: bool = True) -> Node:
-        run: Node = EMPTY
         parts: list[Node] = []
         for charset, following in language.edges():
             inside = charset.minus(_BREAKS)
-            if inside and following is language and not broken:
-                run = text_node(repeat(chars(inside), 1))
-            elif inside:
+            if inside:
                 parts.append(seq(text_node(chars(inside)), state(following, False)))
             breaks = sum(1 << code for code in charset.intersect(_BREAKS))
             if breaks:
@@ -163,7 +169,7 @@ def _line_end(newline: Language) -> Node:
             parts.append(EMPTY)
         elif ends and language.step(0x0A).nullable:
             parts.append(END_OF_TEXT)
-        return alt(seq(run, alt(*parts)), *parts)
+        return alt(*parts)
 
     rule = Rule("newline", lambda: expand(newline, False, ends=False), key=("line end", newline.key))
     return alt(Call(rule), END_OF_TEXT) if newline.step(0x0A).nullable else Call(rule)

@@ -20,6 +20,7 @@ from structgen.automata.regular import (
     concat,
     difference,
     intersect,
+    repeat,
     union,
 )
 from structgen.automata.regular_nodes import Kind
@@ -62,11 +63,12 @@ def read_lexemes(pattern: str, *, flags: str = "", dialect: str = "python") -> t
 
 
 def read_beginnings(pattern: str, *, flags: str = "", dialect: str = "python") -> Language:
-    """The texts that begin with a match of the pattern, look-ahead at its end included."""
+    """The texts that go on behind a match of the pattern, look-ahead at its end included."""
     if "x" in flags:
         pattern = unspaced(pattern)
     top = Parser(pattern, dialect, "".join(sorted(set(flags) & set("isu")))).parse()
-    return concat(top, ANY_STRING) if isinstance(top, Language) else whole(top, ANY_STRING)
+    more = repeat(chars(ANY), 1)
+    return concat(top, more) if isinstance(top, Language) else whole(top, more)
 
 
 def _whole(piece: Piece) -> Language:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from structgen.automata.charset import ANY, NONE, CharSet
 from structgen.automata.regular import (
@@ -84,7 +85,7 @@ class Scanner:
                     yield other.name
 
     def _beginnings(self, name: str) -> Language:
-        return self.terminals[name].beginnings or concat(self.languages[name], ANY_STRING)
+        return self.terminals[name].beginnings or concat(self.languages[name], repeat(chars(ANY), 1))
 
     def _order(self, name: str) -> tuple[object, ...]:
         return self.terminals[name].order
@@ -139,17 +140,51 @@ class Scanner:
                 language = difference(language, concat(self.languages[name], repeat(chars(ANY), 1)))
             if beaten is not NOTHING:
                 language = difference(language, beaten)
-            if not language.is_empty():
-                out.append(self._token(one, lexeme, language, longer, follow))
+            for part, cautious in self._against(replace(lexeme, language=language), higher):
+                if not part.language.is_empty():
+                    out.append(self._token(one, part, part.language, longer, follow, cautious))
         return tuple(out)
+
+    def _against(self, lexeme: Lexeme, higher: Iterable[str]) -> list[tuple[Lexeme, bool]]:
+        """A lexeme without the texts that are texts of higher terminals; those of one that looks ahead stay (True)
+        where it does not like what it sees."""
+        kept = [(lexeme, False)]
+        for other in higher:
+            for rival in self.terminals[other].lexemes:
+                parts, kept = kept, []
+                for part, cautious in parts:
+                    both = intersect(part.language, rival.language)
+                    if both.is_empty():
+                        kept.append((part, cautious))
+                        continue
+                    rest = difference(part.language, rival.language)
+                    if not rest.is_empty():
+                        kept.append((replace(part, language=rest), cautious))
+                    unless = part.unless.union(rival.unless.complement())
+                    if unless.complement() or (rival.inner and not part.inner):
+                        inner = part.inner or not rival.inner
+                        kept.append((replace(part, language=both, unless=unless, inner=inner), True))
+        return kept
 
     def plain(self, name: str, follow: CharSet) -> tuple[Token, ...]:
         """What a terminal is without a scanner: any of its texts, with what its own look-ahead excludes."""
         one = self.terminals[name]
         return tuple(self._token(one, lexeme, lexeme.language, NOTHING, follow) for lexeme in one.lexemes)
 
-    def _token(self, one: Terminal, lexeme: Lexeme, language: Language, longer: Language, follow: CharSet) -> Token:
+    def _token(
+        self,
+        one: Terminal,
+        lexeme: Lexeme,
+        language: Language,
+        longer: Language,
+        follow: CharSet,
+        cautious: bool = False,
+    ) -> Token:
+        """`cautious`: a character of which one byte cannot tell must not follow either."""
         unless = lexeme.unless.intersect(follow)
+        if cautious:
+            for _, rest, _ in walk(language, longer, one):
+                unless = unless.union(guard_of(rest, unless, follow)[1])
         guards: dict[CharSet, None] = {}
         for _, rest, _ in walk(language, longer, one):
             guard, unsure = guard_of(rest, unless, follow)

@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 _COUNT = np.arange(1 << 10, dtype=np.int32)
 _WRONG_TREE = "a draft tree is tokens [n] and parents [n], each the row of a node before, or 0"
+PIECE = 1 << 12  # bytes of a text that surely fit into the engine's tables
 LOST = -1  # in a history: a state that the engine has forgotten
 MANY_TOKENS = 1 << 20  # no budget is larger
 
@@ -234,10 +235,23 @@ class Matcher:
             return False
         if not data:
             return True
+        if len(data) > PIECE and self._open_keys is None:
+            return self._accept_pieces(data)
         after, memory = self._try(lambda: self._after_bytes(data))
         if after == 0:
             return False
         self._push(after, data, memory)
+        return True
+
+    def _accept_pieces(self, data: bytes) -> bool:
+        """`accept_bytes` of a text that may need more states than there can be at once."""
+        ahead = self.fork()
+        if not all(ahead.accept_bytes(piece) for piece in _pieces(data)):
+            return False
+        if ahead._engine is not self._engine:
+            self._engine, self._state = ahead._engine, LOST
+            self._history = [LOST] * len(self._history)
+        self._push(ahead._state, data, 0)
         return True
 
     def rollback(self, num_steps: int = 1) -> None:
@@ -372,17 +386,18 @@ class Matcher:
         for step in steps:
             history.append(self._state)
             memories.append(self._memory)
-            try:
-                self._state, self._memory = self._after_step(step)
-            except ArenaFull:
-                if self._open_keys is not None:
-                    raise
-                binding, kept = self.grammar.rebind(self._engine, self._state)
-                if kept is None:
-                    raise
-                self._engine, self._state = binding.engine, kept
-                history = [LOST] * len(history)
-                self._state, self._memory = self._after_step(step)
+            for piece in _pieces(step) if isinstance(step, bytes) and self._open_keys is None else (step,):
+                try:
+                    self._state, self._memory = self._after_step(piece)
+                except ArenaFull:
+                    if self._open_keys is not None:
+                        raise
+                    binding, kept = self.grammar.rebind(self._engine, self._state)
+                    if kept is None:
+                        raise
+                    self._engine, self._state = binding.engine, kept
+                    history = [LOST] * len(history)
+                    self._state, self._memory = self._after_step(piece)
         self._memories = memories if self._memory else []
         self._history = history
 
@@ -390,6 +405,10 @@ class Matcher:
         if isinstance(step, bytes):
             return self._after_bytes(step)
         return (self._state, self._memory) if step in self._eos else self._after(step)
+
+
+def _pieces(data: bytes) -> list[bytes]:
+    return [data[at : at + PIECE] for at in range(0, len(data), PIECE)]
 
 
 def _as_ints(values: Any) -> npt.NDArray[np.int32]:

@@ -59,13 +59,8 @@ def test_the_engine_takes_what_lark_takes(name: str) -> None:
             assert engine_accepts(name, mutated) == shipped.accepts(name, mutated), mutated
 
 
-# A known defect of the front end: it does not take JavaScript's continued lines.
-BROKEN = {"javascript": pytest.mark.xfail(reason="_CONTINUED", strict=True)}
-CODE_NAMES = [pytest.param(name, marks=BROKEN.get(name, ())) for name in CODE]
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CODE_NAMES)
+@pytest.mark.parametrize("name", CODE)
 def test_the_engine_takes_the_code_that_lark_takes(name: str) -> None:
     """Where LALR prefers to shift (see the grammars' headers) the engine also takes the other reading: never less."""
     rng = random.Random(8)
@@ -81,7 +76,7 @@ def test_the_engine_takes_the_code_that_lark_takes(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*SAMPLES, *CODE_NAMES])
+@pytest.mark.parametrize("name", [*SAMPLES, *CODE])
 def test_every_true_next_token_is_in_the_mask(name: str, tokenizers_path: Path) -> None:
     vocabulary = Vocabulary.from_file(tokenizers_path / "llama3.tokenizer.json.gz")
     compiled = structgen.compile_grammar(structgen.load_grammar(name), vocabulary)

@@ -1,0 +1,320 @@
+"""``grammars``: a shipped grammar on real files, byte for byte and token by token, beside llguidance.
+
+Both engines read the same tokens in one process and take turns file by file, so what counts is the ratio. llguidance
+gets the same Lark text; where it has no word for something in it (priorities, look-ahead in terminals), it gets the
+text without, which takes more texts, and the table says so. Templates, `%declare` and with it indentation it cannot
+express.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.progress import Progress
+
+from jsonschemabench import options as opt
+from jsonschemabench.engines.base import EngineUnavailable, Refused, Settings
+from jsonschemabench.engines.llguidance import LlguidanceEngine
+from jsonschemabench.engines.packages import require
+from jsonschemabench.grammar_corpus import CorpusProblem, Oracle, mutations, oracle, texts
+from jsonschemabench.table import Table, microseconds, number, ratio, show
+from jsonschemabench.times import Times
+from jsonschemabench.tokenizer import Tokenizer
+
+_PRIORITY = re.compile(r"(?m)^([_A-Z][_A-Z0-9]*)\.-?[0-9]+(?=\s*:)")
+_MUTATED_BYTES = 20_000  # larger files are not mutated: an oracle reads the whole file for each mutation
+
+
+@dataclass
+class Count:
+    """What was found out about one grammar."""
+
+    refused_by_oracle: int = 0
+    accepted_by_oracle: int = 0
+    by_bytes: int = 0
+    by_tokens: int = 0
+    tokenised: int = 0
+    num_tokens: int = 0
+    mutations: int = 0
+    mutations_refused: int = 0
+    missed: list[str] = field(default_factory=list)
+    """Texts that the oracle takes and we do not: name, byte offset, and what stands there."""
+    mask_ns: list[int] = field(default_factory=list)
+    peer_ns: list[int] = field(default_factory=list)
+    peer_texts: int = 0
+    peer_missed: int = 0
+    compile_ms: list[float] = field(default_factory=list)
+    """Compile and first mask: the first time, and again."""
+    peer_compile_ms: float = float("nan")
+
+
+class Ours:
+    """A shipped grammar in structgen."""
+
+    def __init__(self, grammar: str, tokenizer_path: Path, count: Count) -> None:
+        import structgen
+
+        self.vocab = structgen.Vocabulary.from_file(tokenizer_path)
+        self.bitmask = np.zeros((1, self.vocab.num_words), np.int32)
+        self.source = structgen.load_grammar(grammar)
+        warm = structgen.compile_grammar('start: "a"', self.vocab).matcher()  # kernels and tables
+        warm.fill_next_token_bitmask(self.bitmask)
+        for _ in range(2):
+            begin = time.perf_counter_ns()
+            self.compiled = structgen.compile_grammar(self.source, self.vocab)
+            self.compiled.matcher().fill_next_token_bitmask(self.bitmask)
+            count.compile_ms.append((time.perf_counter_ns() - begin) / 1e6)
+
+    def accepts(self, data: bytes) -> int:
+        """-1 if a text is taken, otherwise the offset of the byte that is not; its length if it may not end there."""
+        matcher = self.compiled.matcher()
+        low, high = 0, len(data)
+        if matcher.accept_bytes(data):
+            return -1 if matcher.is_accepting() else high
+        while low < high:  # the first prefix that is refused
+            middle = (low + high) // 2
+            if self.compiled.matcher().accept_bytes(data[: middle + 1]):
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def read(self, tokens: list[int], times: list[int]) -> bool:
+        """Whether each token is in the mask before it and the text may then end; the masks' times are added."""
+        matcher, bitmask, clock = self.compiled.matcher(), self.bitmask, time.perf_counter_ns
+        for token in tokens:
+            begin = clock()
+            matcher.fill_next_token_bitmask(bitmask)
+            times.append(clock() - begin)
+            if not bitmask[0, token >> 5] >> (token & 31) & 1 or not matcher.accept_token(token):
+                return False
+        return matcher.is_accepting()
+
+
+class Peer:
+    """The same grammar in llguidance. Raises `Refused` where it cannot express it."""
+
+    def __init__(self, source: str, tokenizer: Tokenizer, count: Count) -> None:
+        engine = LlguidanceEngine()
+        engine.setup(tokenizer, Settings(profile="default"))
+        library = require(engine.name, "llguidance", "llguidance")
+        self.version = engine.version()
+        self.wider = False
+        self.bitmask = np.zeros((1, -(-tokenizer.vocab_size // 32)), np.int32)
+        begin = time.perf_counter_ns()
+        matcher = self._matcher(library, engine, source)
+        if matcher.is_error():
+            self.wider = True
+            begin = time.perf_counter_ns()
+            matcher = self._matcher(library, engine, without_look_ahead(_PRIORITY.sub(r"\1", source)))
+        if matcher.is_error():
+            raise Refused(str(matcher.get_error()))
+        self._fill(matcher)
+        count.peer_compile_ms = (time.perf_counter_ns() - begin) / 1e6
+        self.prototype = matcher
+
+    @staticmethod
+    def _matcher(library: Any, engine: LlguidanceEngine, source: str) -> Any:
+        try:
+            return library.LLMatcher(engine._tokenizer, library.LLMatcher.grammar_from_lark(source), log_level=0)
+        except ValueError as error:
+            raise Refused(str(error)) from error
+
+    def _fill(self, matcher: Any) -> None:
+        matcher.unsafe_compute_mask_ptr(self.bitmask.ctypes.data, self.bitmask.nbytes)
+
+    def read(self, tokens: list[int], times: list[int]) -> bool:
+        """As `Ours.read`."""
+        matcher, bitmask, clock = self.prototype.deep_copy(), self.bitmask, time.perf_counter_ns
+        for token in tokens:
+            begin = clock()
+            self._fill(matcher)
+            times.append(clock() - begin)
+            if not bitmask[0, token >> 5] >> (token & 31) & 1 or not matcher.consume_token(token):
+                return False
+        return bool(matcher.is_accepting())
+
+
+def without_look_ahead(source: str) -> str:
+    """A Lark text without the look-ahead in its patterns."""
+    out: list[str] = []
+    i = 0
+    while i < len(source):
+        if source[i] == "\\":
+            out.append(source[i : i + 2])
+            i += 2
+        elif source.startswith(("(?!", "(?="), i):
+            i = _closing(source, i) + 1
+        else:
+            out.append(source[i])
+            i += 1
+    return re.sub(r"(?m)\s*//[im]*\s*$", "", "".join(out).replace("\\b", ""))
+
+
+def _closing(source: str, i: int) -> int:
+    """The index of the bracket that closes the group at i."""
+    depth, inside_class = 0, False
+    while i < len(source):
+        char = source[i]
+        if char == "\\":
+            i += 1
+        elif inside_class:
+            inside_class = char != "]"
+        elif char == "[":
+            inside_class = True
+        elif char in "()":
+            depth += 1 if char == "(" else -1
+            if not depth:
+                return i
+        i += 1
+    raise CorpusProblem("a look-ahead that is not closed")
+
+
+def measure(
+    grammar: str,
+    folders: list[Path],
+    tokenizer: Tokenizer,
+    *,
+    num_texts: int | None,
+    num_tokenised: int | None,
+    num_mutations: int,
+    max_bytes: int,
+    seed: int,
+    peer: bool,
+    progress: Progress,
+) -> tuple[Count, str, str]:
+    """(what was counted, the oracle, llguidance or why it is not there)."""
+    count = Count()
+    ours = Ours(grammar, tokenizer.path, count)
+    oracle_name, takes = oracle(grammar, ours.source)
+    other, beside = None, "not asked for"
+    if peer:
+        try:
+            other = Peer(ours.source, tokenizer, count)
+            beside = f"llguidance {other.version}" + (", without priorities and look-ahead" if other.wider else "")
+        except (Refused, EngineUnavailable) as problem:
+            beside = "cannot express it: " + str(problem).strip().splitlines()[0]
+    rng = random.Random(seed)
+    found = list(texts(grammar, folders, max_bytes=max_bytes, seed=seed))
+    bar = progress.add_task(grammar, total=min(num_texts or len(found), len(found)))
+    for name, text in found:
+        if num_texts is not None and count.accepted_by_oracle >= num_texts:
+            break
+        if not takes(text):
+            count.refused_by_oracle += 1
+            continue
+        count.accepted_by_oracle += 1
+        _read(count, ours, other, name, text, tokenizer if _wanted(count, num_tokenised) else None)
+        missing = num_mutations - count.mutations
+        if missing > 0 and len(text) <= _MUTATED_BYTES:
+            _mutate(count, ours, takes, text, rng, min(missing, 10))
+        progress.update(bar, advance=1)
+    return count, oracle_name, beside
+
+
+def _wanted(count: Count, num_tokenised: int | None) -> bool:
+    return num_tokenised is None or count.tokenised < num_tokenised
+
+
+def _read(count: Count, ours: Ours, other: Peer | None, name: str, text: str, tokenizer: Tokenizer | None) -> None:
+    data = text.encode()
+    at = ours.accepts(data)
+    if at < 0:
+        count.by_bytes += 1
+    else:
+        count.missed.append(f"{name} at {at}: {data[max(0, at - 40) : at]!r} then {data[at : at + 20]!r}")
+    if tokenizer is None:
+        return
+    tokens = tokenizer.encode(text)
+    count.tokenised += 1
+    count.num_tokens += len(tokens)
+    count.by_tokens += ours.read(tokens, count.mask_ns)
+    if other is not None:
+        count.peer_texts += 1
+        times: list[int] = []
+        if other.read(tokens, times):
+            count.peer_ns += times
+        else:
+            count.peer_missed += 1
+
+
+def _mutate(count: Count, ours: Ours, takes: Oracle, text: str, rng: random.Random, number: int) -> None:
+    for mutated in mutations(text, takes, rng, number):
+        count.mutations += 1
+        matcher = ours.compiled.matcher()
+        count.mutations_refused += not (matcher.accept_bytes(mutated.encode()) and matcher.is_accepting())
+
+
+def tables(grammar: str, count: Count, oracle_name: str, beside: str) -> list[Table]:
+    """What was counted, and how long masks took."""
+    facts = [
+        (f"texts that {oracle_name} takes", number(count.accepted_by_oracle)),
+        ("accepted byte for byte", _share(count.by_bytes, count.accepted_by_oracle)),
+        ("accepted token by token", _share(count.by_tokens, count.tokenised)),
+        ("tokens", number(count.num_tokens)),
+        (f"mutations that {oracle_name} refuses, refused", _share(count.mutations_refused, count.mutations)),
+        ("compile and first mask, ms", f"{count.compile_ms[0]:.0f}, then {count.compile_ms[1]:.0f}"),
+    ]
+    ours = Times.of([count.mask_ns])
+    columns = ["µs a mask", "structgen"]
+    rows = [[name, microseconds(value)] for name, value in ours.rows()]
+    if count.peer_ns:
+        theirs = Times.of([count.peer_ns])
+        columns += ["llguidance", "times structgen's"]
+        for row, (_, base), (_, value) in zip(rows, ours.rows(), theirs.rows(), strict=True):
+            row += [microseconds(value), ratio(value, base)]
+        rows.append(["compile, ms", f"{count.compile_ms[0]:.0f}", f"{count.peer_compile_ms:.0f}", ""])
+        taken = _share(count.peer_texts - count.peer_missed, count.peer_texts)
+        facts.append(("accepted by llguidance token by token", taken))
+    return [
+        Table(f"{grammar}: texts", ("", ""), facts, text_columns=frozenset({0})),
+        Table(f"{grammar}: masks", columns, rows, note=f"Beside: {beside}."),
+    ]
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part:,} of {whole:,} ({100 * part / whole:.2f} %)" if whole else "—"
+
+
+def grammars(
+    grammar: Annotated[str, typer.Option("--grammar", "-g", help="A grammar that ships, such as python.")],
+    files: Annotated[list[Path], typer.Option("--files", "-f", help="A folder of texts, or a file; may be repeated.")],
+    tokenizer: opt.TokenizerPath = None,
+    eos: opt.Eos = None,
+    sample: Annotated[int | None, typer.Option("--sample", min=1, help="Stop after so many texts.")] = None,
+    tokenised: Annotated[
+        int | None, typer.Option("--tokenised", min=0, help="Read only so many of them token by token, too.")
+    ] = None,
+    mutated: Annotated[int, typer.Option("--mutations", min=0, help="So many texts that the oracle refuses.")] = 0,
+    max_bytes: Annotated[int, typer.Option("--max-bytes", min=1, help="Leave larger files out.")] = 1 << 20,
+    seed: Annotated[int, typer.Option("--seed", help="Of the order and of the mutations.")] = 0,
+    peer: Annotated[bool, typer.Option("--llguidance/--alone", help="Whether llguidance reads the texts, too.")] = True,
+    show_missed: Annotated[int, typer.Option("--missed", min=0, help="Name so many texts that were not accepted.")] = 0,
+    as_markdown: opt.AsMarkdown = False,
+) -> None:
+    """A shipped grammar on real files: texts accepted, mistakes refused, time of every mask, beside llguidance."""
+    messages = opt.message_console()
+    with Progress(console=messages) as progress:
+        count, oracle_name, beside = measure(
+            grammar,
+            files,
+            opt.tokenizer_of(tokenizer, eos),
+            num_texts=sample,
+            num_tokenised=tokenised,
+            num_mutations=mutated,
+            max_bytes=max_bytes,
+            seed=seed,
+            peer=peer,
+            progress=progress,
+        )
+    for line in count.missed[:show_missed]:
+        messages.print(line, markup=False, highlight=False)
+    shown = tables(grammar, count, oracle_name, beside)
+    show(shown, markdown=as_markdown, console=opt.output_console(), write=typer.echo)
