@@ -85,7 +85,7 @@ class _Lowering:
         return Rule(
             f"{name}>{column.wide}",
             lambda: deeper(column, lambda place: Call(self.rule(name, place))),
-            key=("indented deeper", self.grammar.digest, name, column),
+            key=("indented deeper", self.lines.digest, name, column),
             apart=True,
         )
 
