@@ -138,11 +138,9 @@ def scale_tables(runs: Sequence[MaskRun]) -> list[Table]:
     for family in families:
         curves = ([by_key[key] for size in sizes if (key := (family, engine, size)) in by_key] for engine in engines)
         verdicts.append((family, *map(verdict_of, curves)))
-    limits = runs[0].header.limits
     lines = about(run.header for run in runs)
-    lines.append(
-        "Limits: {compile_s:g} s to the first mask, {schema_s:g} s in all, {memory_gib:g} GiB.".format(**limits)
-    )
+    bounds = "Limits: {compile_s:g} s to the first mask, {schema_s:g} s in all, {memory_gib:g} GiB."
+    lines += dict.fromkeys(bounds.format(**run.header.limits) for run in runs)
     lines.append(
         f"A curve bends where its first mask or its mean mask grows more than {BEND:g} times faster than the size."
     )
