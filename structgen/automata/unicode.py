@@ -107,22 +107,31 @@ def _all_characters() -> str:
 
 
 @cache
-def _case_classes() -> tuple[tuple[int, ...], ...]:
-    """Sets of characters that simple case folding makes equal, where there is more than one."""
+def _case_classes() -> dict[int, tuple[int, ...]]:
+    """The characters that simple case folding makes equal to one, itself among them, where there is another."""
     folded: dict[str, list[int]] = {}
+    changed: set[str] = set()
     for code_point in range(_LAST_CASED):
         char = chr(code_point)
         full, lower = char.casefold(), char.lower()
         simple = full if len(full) == 1 else lower if len(lower) == 1 else char
-        folded.setdefault(simple, []).append(code_point)
-    return tuple(tuple(group) for group in folded.values() if len(group) > 1)
+        if simple != char:
+            folded.setdefault(simple, []).append(code_point)
+            changed.add(char)
+    out: dict[int, tuple[int, ...]] = {}
+    for simple, group in folded.items():
+        members = tuple(group if simple in changed else [ord(simple), *group])
+        if len(members) > 1:
+            out.update(dict.fromkeys(members, members))
+    return out
 
 
 @lru_cache(1024)
 def case_closure(charset: CharSet) -> CharSet:
     """The set with everything that differs from a member only by simple case folding."""
+    classes = _case_classes()
+    members = charset if charset.size < len(classes) else filter(charset.contains, classes)
     spans = list(charset.ranges)
-    for group in _case_classes():
-        if any(map(charset.contains, group)):
-            spans.extend((member, member) for member in group)
+    for member in members:
+        spans.extend((other, other) for other in classes.get(member, ()))
     return CharSet(spans)

@@ -432,11 +432,10 @@ def _calls(automaton: Automaton) -> dict[str, int]:
 
 
 def _substituted(automaton: Automaton, call: Ref, body: Automaton) -> Automaton:
-    places = [(source, target) for source, edges in enumerate(automaton.edges) for target in edges.get(call, ())]
-    for edges in automaton.edges:
-        edges.pop(call, None)
-    for source, target in places:
-        automaton.graft(body, source, target)
+    places = [(source, edges.pop(call)) for source, edges in enumerate(automaton.edges) if call in edges]
+    for source, targets in places:
+        for target in targets:
+            automaton.graft(body, source, target)
     return automaton
 
 

@@ -10,9 +10,11 @@ import hashlib
 import math
 import re
 from collections.abc import Collection, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
+from lark import lexer as lexer_module
+from lark import load_grammar as load_grammar_module
 from lark.exceptions import GrammarError, LarkError, UnexpectedInput
 from lark.lexer import PatternStr, TerminalDef
 from lark.load_grammar import PackageResource, load_grammar
@@ -34,6 +36,7 @@ def read_lark(text: str, *, start: str = "start", import_paths: tuple[str, ...] 
     Raises `GrammarSyntaxError` with line and column.
     """
     plain, extras = take_out(text)
+    _make_parser()
     try:
         loaded, files = load_grammar(plain, "<string>", list(import_paths), False)  # type: ignore[no-untyped-call]
         terminals, rules, ignored = loaded.compile([start], set(extras.parts))
@@ -80,6 +83,24 @@ def read_lark(text: str, *, start: str = "start", import_paths: tuple[str, ...] 
         ).digest(),
         imported=tuple(sorted(imported)),
     )
+
+
+@cache
+def _make_parser() -> None:
+    """Let lark make its parser of grammars without a search for terminals that overlap.
+
+    Where interegular is installed lark compares the terminals of its own grammar, in each process: 0.3 s, more than
+    reading most grammars takes, for a warning that never comes. It has no option against it.
+    """
+    make = getattr(load_grammar_module, "_get_parser", None)
+    compares = getattr(lexer_module, "has_interegular", False)
+    if make is None or not compares:
+        return
+    lexer_module.has_interegular = False
+    try:
+        make()  # kept by lark
+    finally:
+        lexer_module.has_interegular = compares
 
 
 def _computed(name: str, language: Language, place: Place) -> Terminal:
