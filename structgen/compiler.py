@@ -24,7 +24,7 @@ from structgen.grammar.form import Embedded
 from structgen.grammar.regex import parse_regex
 from structgen.ir import Call, Node, Rule, Text, literal
 from structgen.masks import memory
-from structgen.masks.distinct import DistinctMemory, remembering
+from structgen.masks.distinct import DistinctMemory, first_memory, remembering
 from structgen.masks.engine import Engine
 from structgen.schema import SchemaOptions, compile_to_ir
 from structgen.schema.formats import SAMPLES
@@ -130,9 +130,9 @@ class CompiledGrammar:
     def start(self) -> int:
         """The state at the start of a text."""
         binding = self.binding()
-        return self._state(
-            binding, binding.start, 0 if self.open_keys is None else self._memories(binding.engine).start
-        )
+        keys = self.open_keys
+        seen = 0 if keys is None else first_memory(binding.engine, keys.distinct, keys.embedded)
+        return self._state(binding, binding.start, seen)
 
     def advance(self, state: int, token: int) -> int:
         """The state after a token: `DEAD` if it is not allowed, `TERMINATED` after an end-of-text token that is."""
@@ -285,7 +285,7 @@ def compile_grammar(
     """
     resolve = Embeddings(vocab)
     root = grammar_to_ir(text, dialect=dialect, start=start, lexer=lexer, resolve=resolve)
-    return CompiledGrammar(root, vocab, report=None, limits=limits)
+    return CompiledGrammar(root, vocab, report=None, limits=limits, open_keys=resolve.needed)
 
 
 def compile_structural_tag(
@@ -307,8 +307,9 @@ def compile_structural_tag(
         isinstance(tag, dict) and isinstance(tag.get("json_schema"), dict) and "schema" in tag["json_schema"]
     ):
         tag = response_format(tag)
-    root = tag_to_ir(tag, Embeddings(vocab, options), options)
-    return CompiledGrammar(root, vocab, report=None, limits=limits)
+    resolve = Embeddings(vocab, options)
+    root = tag_to_ir(tag, resolve, options, open_keys=resolve.open_keys)
+    return CompiledGrammar(root, vocab, report=None, limits=limits, open_keys=resolve.needed)
 
 
 class Embeddings:
@@ -317,6 +318,12 @@ class Embeddings:
     def __init__(self, vocab: Vocabulary, options: SchemaOptions | None = None) -> None:
         self.vocab = vocab
         self.options = options or SchemaOptions()
+        self.open_keys = OpenKeys(embedded=True)
+
+    @property
+    def needed(self) -> OpenKeys | None:
+        """What the schemas so far have the matcher remember; None: nothing."""
+        return self.open_keys if self.open_keys.used else None
 
     def __call__(self, embedded: Embedded) -> Node:
         """The IR of an embedding. Raises `CompileError`."""
@@ -329,7 +336,7 @@ class Embeddings:
             raise GrammarSyntaxError(
                 f"a JSON Schema was expected: {error}", line=embedded.place.line, column=embedded.place.column
             ) from None
-        return compile_to_ir(schema, self.options).root
+        return compile_to_ir(schema, self.options, embedded=self.open_keys).root
 
     def special(self, embedded: Embedded) -> bytes:
         """What stands for a special token `<name>` or `<[id]>`; a token that is text under this name is that text."""

@@ -20,7 +20,7 @@ Node: TypeAlias = Union[
     "Bytes", "Literal", "Seq", "Alt", "Star", "Repeat", "Choice", "Call", "Lazy", "Text", "Guard", "Members"
 ]
 Encoding: TypeAlias = OneOf["json", "json-canonical", "utf-8"]
-NO_ROLE, ITEMS, ITEM = 0, 1, 2  # of a rule
+NO_ROLE, ITEMS, MEMBERS, ITEM = 0, 1, 2, 3  # of a rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +156,8 @@ class Rule:
     """A named, possibly recursive rule. `key` (hashable) lets equal rules of different grammars be one and the same.
 
     `nullable` says whether the rule matches the empty string; the front end must say so, because bodies are lazy.
-    `role` is what the rule is to a reader that remembers values, for rules without a key: `ITEMS`, an array of JSON no
-    two items of which are equal; `ITEM`, each item of one.
+    `role` is what the rule is to a reader that remembers values: `ITEMS`, an array of JSON no two items of which are
+    equal; `MEMBERS`, an object no two keys of which are; `ITEM`, each item or additional key of one.
     `apart` says that there are many rules like it, that begin with calls of the same rules: masks where it is called
     are put together from theirs, and it has none of its own.
     """

@@ -25,7 +25,8 @@ import numpy.typing as npt
 
 from structgen.automata.network import ArenaFull
 from structgen.errors import BudgetExceeded
-from structgen.ir import ITEM, ITEMS
+from structgen.ir import ITEM, ITEMS, MEMBERS, NO_ROLE
+from structgen.masks import values as kinds
 from structgen.masks.memory import START, Memory, memory_of
 from structgen.masks.values import Seen, Values
 from structgen_kernels import arena as k
@@ -43,7 +44,9 @@ Place: TypeAlias = "tuple[int, int, Seen]"
 """A state, a memory of keys and a memory of values; state 0: dead."""
 
 _SCANNING = (k.BYTE, k.SWITCHED, k.PICK, k.CALL, k.GUARD, k.MARK, k.ENDS, k.LEFT, k.EXTRA, k.LAZY)
-_OPEN = 0x5B
+NO_KEYS = 0  # a memory of keys: the schemas are parts of a grammar, and their keys are remembered as values are
+_OPEN, _OPEN_OBJECT = 0x5B, 0x7B
+_ROLE_OF = {_OPEN: ITEMS, _OPEN_OBJECT: MEMBERS}
 _ANY = frozenset(range(256))
 _STIRRING = [_ANY] * 16  # by mode of the memory of keys: the bytes that may change it
 _STIRRING[keys.VALUE] = frozenset(b'"{}[],')
@@ -59,6 +62,11 @@ def distinct_memory_of(engine: Engine) -> DistinctMemory:
 def remembering(engine: Engine, distinct: bool) -> Memory | DistinctMemory:
     """The memories that a grammar needs: of keys, or also of values."""
     return distinct_memory_of(engine) if distinct else memory_of(engine)
+
+
+def first_memory(engine: Engine, distinct: bool, embedded: bool) -> int:
+    """The memory at the start of a text; `embedded`: it is not JSON, but parts of it may be."""
+    return distinct_memory_of(engine).start_embedded if embedded else remembering(engine, distinct).start
 
 
 class DistinctMemory:
@@ -77,19 +85,22 @@ class DistinctMemory:
         self._pairs: dict[tuple[int, int], int] = {}
         self._of: list[tuple[int, Seen]] = []
         self._without: dict[int, int] = {}
-        self._opening: dict[int, bool] = {}
+        self._opening: dict[int, int] = {}
         self._alive: dict[tuple[int, int, int], bool] = {}
         self._tokens = _Tokens(engine.vocab)
         self._lock = threading.RLock()
         self.start = self._pair(START, self._values.nothing)
+        self.start_embedded = self._pair(NO_KEYS, self._values.nothing)
 
     # ---- moving ------------------------------------------------------------------------------------------------
 
     def commit(self, state: int, memory: int, token: int, after: int, thin: int) -> tuple[int, int]:
         """The state and the memory after a token, `after` being the state if nothing is repeated; (0, 0): dead."""
         known, seen = self._of[memory & ~FLAG]
-        if seen is self._values.nothing and not self._tokens.opens[token]:
-            known = self._keys.after_token(known, token, after, thin & THIN_KEYS)
+        if seen is self._values.nothing and not self._tokens.opens[token] & (3 if known == NO_KEYS else 1):
+            known = known and self._keys.after_token(known, token, after, thin & THIN_KEYS)
+            if known == 0 and self._of[memory & ~FLAG][0] == NO_KEYS:
+                return after, memory
             with self._lock:
                 return (after, self._pair(known, seen)) if known else (0, 0)
         return self.commit_bytes(state, memory, self._tokens.bytes_of[token], after, thin)
@@ -116,13 +127,16 @@ class DistinctMemory:
     def _read(self, place: Place, data: bytes) -> Place:
         state, known, seen = place
         values, engine = self._values, self._engine
-        if seen is values.nothing and _OPEN not in data:
+        if known == NO_KEYS:
+            if seen is values.nothing and _OPEN not in data and _OPEN_OBJECT not in data:
+                return engine.advance_bytes(state, data), known, seen
+        elif seen is values.nothing and _OPEN not in data:
             known = self._keys.after_bytes(known, data)
             return (engine.advance_bytes(state, data), known, seen) if known else (0, 0, seen)
         following = engine.arena.tables[k.TRANS]
         for byte in data:
             mode = known & 15
-            if byte in _STIRRING[mode]:
+            if known != NO_KEYS and byte in _STIRRING[mode]:
                 known = self._keys.after_bytes(known, bytes((byte,)))
                 if not known:
                     return 0, 0, seen
@@ -131,10 +145,12 @@ class DistinctMemory:
             if state == 0:
                 return 0, 0, seen
             if seen is values.nothing:
-                if byte == _OPEN and mode == keys.VALUE and self._opens(state):
-                    seen = values.opened()
+                if byte == _OPEN and mode in (keys.VALUE, NO_KEYS) and self._opens(state) == ITEMS:
+                    seen = values.opened(kinds.DISTINCT)
+                elif byte == _OPEN_OBJECT and mode == NO_KEYS and self._opens(state) == MEMBERS:
+                    seen = values.opened(kinds.MEMBERS)
                 continue
-            distinct = byte == _OPEN and not seen.in_string and self._opens(state)
+            distinct = byte in _ROLE_OF and not seen.in_string and self._opens(state) == _ROLE_OF[byte]
             seen, repeated = values.read(seen, byte, distinct)
             if repeated:
                 state = self._without_item(state)
@@ -153,13 +169,13 @@ class DistinctMemory:
 
     # ---- states ------------------------------------------------------------------------------------------------
 
-    def _opens(self, state: int) -> bool:
-        """Whether the bracket that leads to a state may open an array whose items must differ."""
+    def _opens(self, state: int) -> int:
+        """The role of the array or object that the bracket that leads to a state opens, in some reading of the text."""
         found = self._opening.get(state)
         if found is None:
             roles, net = self._engine.network.roles, self._engine.arena.tables[k.NET]
-            items = self._engine.kernel(state)
-            found = any(roles.get(int(net[pc, 4])) == ITEMS for pc, _, _ in items)
+            of_rules = [roles.get(int(net[pc, 4]), NO_ROLE) for pc, _, _ in self._engine.kernel(state)]
+            found = next((role for role in of_rules if role in _ROLE_OF.values()), NO_ROLE)
             self._opening[state] = found
         return found
 
@@ -209,12 +225,18 @@ class DistinctMemory:
 
     def forbid(self, memory: int, row: npt.NDArray[np.uint32], state: int, thin: int) -> None:
         """Take out of a state's mask, uint32[words], the tokens after which something is repeated, or has to be."""
-        self._keys.forbid(self._of[memory & ~FLAG][0], row, state, thin & THIN_KEYS)
+        known = self._of[memory & ~FLAG][0]
+        if known != NO_KEYS:
+            self._keys.forbid(known, row, state, thin & THIN_KEYS)
         self._forbid_values(memory, row, state, thin)
 
     def fill(self, engine: Engine, state: int, memory: int, out: npt.NDArray[np.uint32], index: int, thin: int) -> None:
         """Write what a state and a memory allow into row `index` of uint32[rows, words]; `engine` is the memory's."""
-        self._keys.fill(engine, state, self._of[memory & ~FLAG][0], out, index, thin & THIN_KEYS)
+        known = self._of[memory & ~FLAG][0]
+        if known == NO_KEYS:
+            engine.fill(state, out, index)
+        else:
+            self._keys.fill(engine, state, known, out, index, thin & THIN_KEYS)
         self._forbid_values(memory, out[index], state, thin)
 
     def _forbid_values(self, memory: int, row: npt.NDArray[np.uint32], state: int, thin: int) -> None:
@@ -222,8 +244,9 @@ class DistinctMemory:
         tokens = self._tokens
         with self._lock:
             if seen is self._values.nothing:
-                self._check(memory, row, state, tokens.opening, thin)
+                self._check(memory, row, state, tokens.opening_any if known == NO_KEYS else tokens.opening, thin)
                 return
+            thin = _thinness(known, thin)
             if not seen.in_string or self._values.is_near(seen):
                 self._walk((state, known, seen), row, thin)
             few = thin & THIN_ITEMS and seen.most >= thin >> FEWEST
@@ -271,7 +294,9 @@ class DistinctMemory:
 
     def _is_open(self, place: Place, thin: int) -> bool:
         """Whether some text goes on from here to its end."""
-        if thin & THIN_KEYS and not self._keys.is_open(place[0], place[1]):
+        if place[1] == NO_KEYS:
+            thin = _thinness(place[1], thin)
+        elif thin & THIN_KEYS and not self._keys.is_open(place[0], place[1]):
             return False
         seen = place[2]
         if not thin & THIN_ITEMS or seen is self._values.nothing or not self._values.is_pending(seen):
@@ -303,7 +328,7 @@ class DistinctMemory:
                 after = self._read(place, bytes((byte,)))
                 if after[0] == 0:
                     continue
-                if not values.is_pending(after[2]) and self._keys.is_open(after[0], after[1]):
+                if not values.is_pending(after[2]) and (not after[1] or self._keys.is_open(after[0], after[1])):
                     return written + bytes((byte,))
                 key = self._key(after)
                 if key not in reached:
@@ -333,6 +358,11 @@ class DistinctMemory:
             return self.way_off((state, *self._of[memory & ~FLAG]))
 
 
+def _thinness(known: int, thin: int) -> int:
+    """Where keys are remembered as values are, a dead end among them is one of those."""
+    return thin | THIN_ITEMS if known == NO_KEYS and thin & THIN_KEYS else thin
+
+
 def _rank(byte: int, leading: frozenset[int]) -> int:
     if byte in b" \t\r\n":
         return 3
@@ -359,8 +389,9 @@ class _Tokens:
         self._token_of = trie.tokens
         data, start = trie.token_data.tobytes(), trie.token_start.tolist()
         self.bytes_of = [data[start[i] : start[i + 1]] for i in range(len(start) - 1)]
-        self.opens = [b"[" in token for token in self.bytes_of]
+        self.opens = [(b"[" in token) | (b"{" in token) << 1 for token in self.bytes_of]
         self.opening = self._like(rb"\[.*,")
+        self.opening_any = self._like(rb"[\[{].*,")
         self.beyond_string = [self._like(rb'".*,' + rest) for rest in _BEHIND_COMMA]
         self.beyond_value = [self._like(rb"[^ \t\r\n].*," + rest) for rest in _BEHIND_COMMA]
 

@@ -14,8 +14,9 @@ from typing import Any, TypeAlias
 
 MAX_NODES = 1 << 19  # letters, values, items and memories of one engine generation
 
-DISTINCT, ARRAY, OBJECT = "distinct", "array", "object"
-"""Kinds of frames: an array whose items must differ, another array, an object."""
+DISTINCT, ARRAY, MEMBERS, OBJECT = "distinct", "array", "members", "object"
+"""Kinds of frames: an array whose items must differ, another array, an object whose keys must differ (where the memory
+of keys does not see to it), another object."""
 
 Scalar: TypeAlias = "str | tuple[str, Any, bytes]"
 """What comes next in a frame: `DONE` or `WAIT`; or (kind, what is read of it, the beginning of a letter)."""
@@ -116,6 +117,11 @@ class Frame:
         return found
 
     @property
+    def is_object(self) -> bool:
+        """Whether this is an object."""
+        return self.kind in (OBJECT, MEMBERS)
+
+    @property
     def waits(self) -> bool:
         """Whether this is an object with a key that has no value yet."""
         return self.key is not None and self.value is None
@@ -162,9 +168,9 @@ class Values:
 
     # ---- reading -----------------------------------------------------------------------------------------------
 
-    def opened(self) -> Seen:
-        """Behind the bracket of an outermost array whose items must differ."""
-        return self._seen(self._frame(DISTINCT, None), WAIT)
+    def opened(self, kind: str) -> Seen:
+        """Behind the bracket of an outermost array whose items must differ, or object whose keys must."""
+        return self._seen(self._frame(kind, None), WAIT)
 
     def read(self, seen: Seen, byte: int, distinct: bool) -> tuple[Seen, bool]:
         """The memory after one more byte, and whether a value that may end here is one that its array has already.
@@ -179,7 +185,8 @@ class Values:
                 if byte != 0x22 or partial:
                     return self._seen(frame, (kind, *self._letter(content, partial, byte))), False
                 if kind == _KEY:
-                    return self._seen(self._frame(OBJECT, frame.below, frame, content), WAIT), False
+                    repeated = frame.kind == MEMBERS and content in frame.members()
+                    return self._seen(self._frame(frame.kind, frame.below, frame, content), WAIT), repeated
                 return self._complete(frame, self._value(_STRING, content))
             if kind == _WORD:
                 word = content + chr(byte)
@@ -192,13 +199,11 @@ class Values:
         if byte == 0x2C:
             return self._seen(frame, WAIT), False
         if byte == 0x22:
-            return self._seen(
-                frame, (_KEY if frame.kind == OBJECT and not frame.waits else _STRING, self.empty, b"")
-            ), False
+            return self._seen(frame, (_KEY if frame.is_object and not frame.waits else _STRING, self.empty, b"")), False
         if byte == 0x5B:
             return self._seen(self._frame(DISTINCT if distinct else ARRAY, frame), WAIT), False
         if byte == 0x7B:
-            return self._seen(self._frame(OBJECT, frame), WAIT), False
+            return self._seen(self._frame(MEMBERS if distinct else OBJECT, frame), WAIT), False
         if byte in b"]}":
             if frame.below is None:
                 return self.nothing, False
@@ -229,8 +234,8 @@ class Values:
         return self._seen(self._added(frame, value), DONE), repeated
 
     def _added(self, frame: Frame, value: Value) -> Frame:
-        if frame.kind == OBJECT:
-            return self._frame(OBJECT, frame.below, frame.before, frame.key, value)
+        if frame.is_object:
+            return self._frame(frame.kind, frame.below, frame.before, frame.key, value)
         return self._frame(frame.kind, frame.below, frame, None, value)
 
     def _letter(self, text: Letters, partial: bytes, byte: int) -> tuple[Letters, bytes]:
@@ -261,7 +266,7 @@ class Values:
         """Whether a value that repeats another may end before two more have begun: the item in the making can still
         become one that is there, or the next one can."""
         frame = seen.frame
-        if frame is not None and frame.kind == DISTINCT and seen.scalar == DONE:
+        if frame is not None and frame.count and frame.kind in (DISTINCT, MEMBERS) and seen.scalar == DONE:
             return True
         return self.is_pending(seen)
 
@@ -288,7 +293,12 @@ class Values:
                         if targets is None:
                             return True
                         pending = True
-            above.append((frame, frame.members() if frame.kind == OBJECT else tuple(frame.values())[::-1]))
+            elif frame.kind == MEMBERS and frame.count and not above and not frame.waits:
+                known = [key for key in frame.members() if seen.scalar == WAIT or _begins(key, seen.scalar)]
+                if targets is not None:
+                    targets.extend(known)
+                pending = pending or bool(known)
+            above.append((frame, frame.members() if frame.is_object else tuple(frame.values())[::-1]))
             frame = frame.below
         return pending
 
@@ -399,7 +409,7 @@ def _matches(value: Value, path: list[_Open], at: int, scalar: Scalar, targets: 
     if at == len(path):
         return scalar == WAIT or _may_become(value, scalar, targets)
     (frame, written), last = path[at], at == len(path) - 1
-    if frame.kind == OBJECT:
+    if frame.is_object:
         if value.kind != OBJECT:
             return False
         members = value.content
@@ -423,6 +433,10 @@ def _matches(value: Value, path: list[_Open], at: int, scalar: Scalar, targets: 
     if last and scalar == WAIT:
         return count == 0 or len(items) > count
     return len(items) > count and _matches(items[count], path, at + 1, scalar, targets)
+
+
+def _begins(key: Letters, scalar: Scalar) -> bool:
+    return scalar[0] == _KEY and key.starts_with(scalar[1])  # type: ignore[arg-type]
 
 
 def _may_become(value: Value, scalar: Scalar, targets: list[Letters] | None) -> bool:

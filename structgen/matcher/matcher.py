@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from structgen.automata.network import ArenaFull
 from structgen.errors import MatcherError
-from structgen.masks.distinct import remembering
+from structgen.masks.distinct import first_memory, remembering
 from structgen.masks.engine import Engine
 from structgen.masks.tree_memories import TreeMemories, follow
 from structgen.matcher.plans import plans_of
@@ -65,7 +65,7 @@ class Matcher:
         self._memory: int = 0
         if self._open_keys is not None:
             self._remembered = remembering(self._engine, self._open_keys.distinct)
-            self._memory = self._remembered.start
+            self._memory = first_memory(self._engine, self._open_keys.distinct, self._open_keys.embedded)
         self._history: list[int] = []  # states before each step, or LOST
         self._memories: list[int] = []  # and memories, if there is any
         self._steps: list[int | bytes] = []  # what was accepted: a token id, or bytes
@@ -376,7 +376,7 @@ class Matcher:
         self._state = binding.start
         if self._open_keys is not None:
             self._remembered = remembering(self._engine, self._open_keys.distinct)
-            self._memory = self._remembered.start
+            self._memory = first_memory(self._engine, self._open_keys.distinct, self._open_keys.embedded)
         self._replay(self._steps)
 
     def _replay(self, steps: list[int | bytes]) -> None:

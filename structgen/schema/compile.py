@@ -41,10 +41,17 @@ class SchemaIR:
     open_keys: OpenKeys | None
 
 
-def compile_to_ir(schema: Any, options: SchemaOptions | None = None, *, registry: Registry | None = None) -> SchemaIR:
+def compile_to_ir(
+    schema: Any,
+    options: SchemaOptions | None = None,
+    *,
+    registry: Registry | None = None,
+    embedded: OpenKeys | None = None,
+) -> SchemaIR:
     """The texts of all instances of a JSON Schema, spelled as the options say.
 
-    `registry` maps URIs to further documents; nothing is ever fetched. Raises `InvalidSchemaError`,
+    `registry` maps URIs to further documents; nothing is ever fetched. `embedded` is for a schema that is part of a
+    grammar: it gathers what the schemas of the grammar have the matcher remember. Raises `InvalidSchemaError`,
     `UnsupportedSchemaError`, `UnsatisfiableSchemaError` or `GrammarTooComplex`; where there are several problems, the
     one nearest to the root, with the others named in `advice`.
     """
@@ -52,9 +59,12 @@ def compile_to_ir(schema: Any, options: SchemaOptions | None = None, *, registry
     if survey.problems:
         raise _first(survey.problems)
     expander = Expander(schemas)
-    root, open_keys = _compiled(expander, Satisfiability(expander), explore=survey.hard)
-    needed = has_open_keys(visited for visited, _, _ in survey.visited)
-    return SchemaIR(root, survey_report(survey), open_keys if needed or open_keys.distinct else None)
+    open_keys = OpenKeys() if embedded is None else embedded
+    root = _compiled(expander, Satisfiability(expander), open_keys, explore=survey.hard)
+    needed = has_open_keys(visited for visited, _, _ in survey.visited) or open_keys.distinct
+    if embedded is not None and needed:
+        embedded.used = embedded.distinct = True
+    return SchemaIR(root, survey_report(survey), open_keys if needed else None)
 
 
 def check_schema(
@@ -68,16 +78,16 @@ def check_schema(
         expander = Expander(schemas)
         satisfiability = Satisfiability(expander)
         try:
-            _compiled(expander, satisfiability, explore=True)
+            _compiled(expander, satisfiability, OpenKeys(), explore=True)
             surprises.extend(of_values(expander, satisfiability))
         except (InvalidSchemaError, UnsupportedSchemaError, UnsatisfiableSchemaError, GrammarTooComplex) as error:
             problems.append(error)
     return SchemaReport(schemas, survey.visited, problems, surprises)
 
 
-def _compiled(expander: Expander, satisfiability: Satisfiability, *, explore: bool) -> tuple[Node, OpenKeys]:
+def _compiled(expander: Expander, satisfiability: Satisfiability, open_keys: OpenKeys, *, explore: bool) -> Node:
     try:
-        return _root_node(expander, satisfiability, explore=explore)
+        return _root_node(expander, satisfiability, open_keys, explore=explore)
     except (LanguageTooComplex, NumberTooComplex, TooManyStates) as error:
         raise GrammarTooComplex(error.message, pointer="", advice=error.advice) from error
     except RecursionError as error:
@@ -101,12 +111,12 @@ def _first(problems: list[SurveyProblem]) -> SurveyProblem:
     return type(first)(first.reason, pointer=first.pointer, keyword=first.keyword, advice=advice)
 
 
-def _root_node(expander: Expander, satisfiability: Satisfiability, *, explore: bool) -> tuple[Node, OpenKeys]:
+def _root_node(expander: Expander, satisfiability: Satisfiability, open_keys: OpenKeys, *, explore: bool) -> Node:
     root = expander.schemas.root_term()
     if not satisfiability.term(root):
         raise UnsatisfiableSchemaError("no JSON value satisfies it", pointer="")
-    lowering = Lowering(expander, satisfiability)
+    lowering = Lowering(expander, satisfiability, open_keys)
     if explore:
         lowering.explore(root)
     edge = lowering.layout.edge
-    return seq(edge, lowering.value(root, lowering.layout.step), edge), lowering.open_keys
+    return seq(edge, lowering.value(root, lowering.layout.step), edge)

@@ -32,13 +32,13 @@ from structgen.schema.whitespace import layout
 class Lowering:
     """The IR of one compilation."""
 
-    def __init__(self, expander: Expander, satisfiability: Satisfiability) -> None:
+    def __init__(self, expander: Expander, satisfiability: Satisfiability, open_keys: OpenKeys) -> None:
         self.expander = expander
         self.options: SchemaOptions = expander.schemas.options
         self.satisfiable = satisfiability.term
         self.satisfiability = satisfiability
         self.layout = layout(self.options)
-        self.open_keys = OpenKeys()
+        self.open_keys = open_keys
         self._nodes: dict[tuple[Term, int], Lazy] = {}
         self._rules: dict[tuple[Term, int], Call] = {}
         self._member_values: dict[tuple[Term, int], Call] = {}
@@ -46,7 +46,7 @@ class Lowering:
     def value(self, term: Term, depth: int) -> Node:
         """The node of a value that is known to exist. `depth` is that of its own elements."""
         if term == ANY and not self.layout.step:
-            return any_value(self.options)
+            return any_value(self.options, self.open_keys.embedded)
         key = (term, depth)
         node = self._nodes.get(key)
         if node is None:
@@ -56,7 +56,7 @@ class Lowering:
     def called(self, term: Term, depth: int) -> Node:
         """The same as a rule of its own: where recursion may pass, and inside counters."""
         if term == ANY and not self.layout.step:
-            return any_value(self.options)
+            return any_value(self.options, self.open_keys.embedded)
         key = (term, depth)
         call = self._rules.get(key)
         if call is None:
@@ -68,7 +68,7 @@ class Lowering:
         """What stands between a key's colon and the end of its value, as a rule: one for all values that are equal,
         where there are no arrays and objects among them, so that what is known of one serves all."""
         if term == ANY and not self.layout.step:
-            return _any_member_value(self.options)
+            return _any_member_value(self.options, self.open_keys.embedded)
         key = (term, depth)
         call = self._member_values.get(key)
         if call is None:
@@ -188,14 +188,14 @@ def _scalar_member_value(shape: Shape, options: SchemaOptions) -> Call:
 
 
 @lru_cache(maxsize=64)
-def _any_member_value(options: SchemaOptions) -> Call:
-    return Call(Rule("value", lambda: seq(layout(options).colon_gap, any_value(options))))
+def _any_member_value(options: SchemaOptions, embedded: bool) -> Call:
+    return Call(Rule("value", lambda: seq(layout(options).colon_gap, any_value(options, embedded))))
 
 
 @lru_cache(maxsize=64)
-def any_value(options: SchemaOptions) -> Node:
+def any_value(options: SchemaOptions, embedded: bool = False) -> Node:
     """Any JSON value: one recursive rule for all schemas with the same options."""
     schemas = Schemas(True, options)
     expander = Expander(schemas)
-    lowering = Lowering(expander, Satisfiability(expander))
-    return Call(Rule("any", lambda: lowering.shape(EVERYTHING, ANY, 0), key=("json-any", options)))
+    lowering = Lowering(expander, Satisfiability(expander), OpenKeys(embedded=embedded))
+    return Call(Rule("any", lambda: lowering.shape(EVERYTHING, ANY, 0), key=("json-any", options, embedded)))

@@ -15,8 +15,25 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from structgen.automata.regular import Language, string
+from structgen.ir import (
+    ITEM,
+    MEMBERS,
+    Alt,
+    Call,
+    Lazy,
+    Member,
+    Node,
+    Rule,
+    Seq,
+    Star,
+    Text,
+    alt,
+    choice,
+    literal,
+    repeat,
+    seq,
+)
 from structgen.ir import NEVER as NO_NODE
-from structgen.ir import Alt, Call, Lazy, Member, Node, Rule, Seq, Star, Text, alt, choice, literal, repeat, seq
 from structgen.ir import Members as MemberList
 from structgen.schema.forms import ObjectForm, Term
 from structgen.schema.members import Members, Move, State
@@ -98,7 +115,8 @@ class ObjectNode:
 
     def _open_key(self, language: Language) -> Node:
         self.lowering.open_keys.note(language)
-        return string_rule(language, self.lowering.options)
+        key = string_rule(language, self.lowering.options)
+        return Call(Rule("key", lambda: key, role=ITEM)) if self.lowering.open_keys.embedded else key
 
     def _value(self, move: Move) -> Node:
         return self.lowering.value(move.term, self.lowering.deeper(self.depth))
@@ -127,8 +145,9 @@ class MemberListNode(ObjectNode):
             seq(self._open_key(part.language), literal(layout.colon_mark), lowering.member_value(part.term, depth))
             for part in members.classes
         ]
-        start, end = _shared("open", seq(literal("{"), layout.open(self.depth))), _shared("close", self.close)
-        empty = _shared("empty", seq(literal("{"), layout.empty, literal("}")))
+        share = _alone if lowering.open_keys.embedded else _shared  # a bracket shows what rule it is in
+        start, end = share("open", seq(literal("{"), layout.open(self.depth))), share("close", self.close)
+        empty = share("empty", seq(literal("{"), layout.empty, literal("}")))
         parts = [empty] if members.may_end(members.start) else []
         if keys or additional:
             comma = _shared("comma", self.separator)
@@ -142,6 +161,10 @@ class MemberListNode(ObjectNode):
 def _shared(name: str, node: Node) -> Node:
     """A rule that is one for all schemas."""
     return Call(Rule(name, lambda: node, key=("json-" + name, node)))
+
+
+def _alone(name: str, node: Node) -> Node:
+    return node
 
 
 class AnyOrderNode(ObjectNode):
@@ -223,6 +246,12 @@ class DeclaredOrderNode(ObjectNode):
 def object_node(form: ObjectForm, lowering: Lowering, term: Term, depth: int) -> Node:
     """The node of a form that some object satisfies."""
     form = listed(form)
+    if form.classes and lowering.open_keys.embedded:
+        return Call(Rule("object", lambda: _object_node(form, lowering, term, depth), role=MEMBERS))
+    return _object_node(form, lowering, term, depth)
+
+
+def _object_node(form: ObjectForm, lowering: Lowering, term: Term, depth: int) -> Node:
     if not form.demands and form.max is None and lowering.options.literal_escapes != "any":
         plain = MemberListNode(form, lowering, term, depth)
         if not plain.members.count_cap:

@@ -27,11 +27,16 @@ class OpenKeys:
     """Of a grammar with additional keys, or with arrays whose items differ: what is thin, found out as it is expanded.
 
     `thin` has bits: 1, a language of keys is; 2, the items of such an array are; from the third bit on it says how many
-    values an item of such an array has to choose from at the least. `distinct` is whether there are such arrays.
+    values an item of such an array has to choose from at the least. `distinct` is whether values are to be remembered.
+    `embedded`: the schemas are parts of a grammar, whose texts are not JSON: then objects with additional keys and
+    their keys are rules with a role, and `used` is whether any schema needs a memory.
     """
 
     thin: int = 0
     distinct: bool = False
+    embedded: bool = False
+    used: bool = False
+    fewest: int | None = None
 
     def note(self, language: Language) -> None:
         """A language of additional keys is in use."""
@@ -40,9 +45,9 @@ class OpenKeys:
 
     def note_items(self, *, thin: bool, fewest: int) -> None:
         """An array whose items differ is in use; `thin`: a beginning of one may go on in finitely many ways only."""
-        before = self.thin >> 2 if self.distinct else fewest
         self.distinct = True
-        self.thin = min(before, fewest) << 2 | self.thin & 3 | (2 if thin else 0)
+        self.fewest = fewest if self.fewest is None else min(self.fewest, fewest)
+        self.thin = self.fewest << 2 | self.thin & 3 | (2 if thin else 0)
 
 
 def has_open_keys(visited: Iterable[Any]) -> bool:

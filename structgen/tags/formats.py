@@ -38,15 +38,19 @@ from structgen.ir import (
     seq,
 )
 from structgen.schema import SchemaOptions, compile_to_ir
+from structgen.schema.open_keys import OpenKeys
 from structgen.tags import free_text
 from structgen.tags.parameters import STYLES, parameters
 
 Resolve = Callable[[Embedded], Node]
 
 
-def tag_to_ir(document: Any, resolve: Resolve, options: SchemaOptions | None = None) -> Node:
+def tag_to_ir(
+    document: Any, resolve: Resolve, options: SchemaOptions | None = None, *, open_keys: OpenKeys | None = None
+) -> Node:
     """The IR of a structural tag (dict or JSON text). `resolve` finds special tokens by name or id.
 
+    `open_keys` gathers what the schemas in it have the matcher remember.
     Raises `InvalidTagError` and `UnsupportedTagError` with the JSON pointer of the part.
     """
     if isinstance(document, str):
@@ -56,7 +60,7 @@ def tag_to_ir(document: Any, resolve: Resolve, options: SchemaOptions | None = N
             raise InvalidTagError(f"not JSON: {error}", pointer="") from None
     if not isinstance(document, dict):
         raise InvalidTagError("a structural tag is an object", pointer="")
-    compiler = TagCompiler(resolve, options or SchemaOptions())
+    compiler = TagCompiler(resolve, options or SchemaOptions(), open_keys or OpenKeys(embedded=True))
     if "structures" in document:
         return compiler.legacy(document)
     if "format" in document:
@@ -67,9 +71,10 @@ def tag_to_ir(document: Any, resolve: Resolve, options: SchemaOptions | None = N
 class TagCompiler:
     """Compiles formats. `ends` are the strings with which the tag around a format ends: its free text holds none."""
 
-    def __init__(self, resolve: Resolve, options: SchemaOptions) -> None:
+    def __init__(self, resolve: Resolve, options: SchemaOptions, open_keys: OpenKeys) -> None:
         self.resolve = resolve
         self.options = options
+        self.open_keys = open_keys
 
     def format(self, value: Any, pointer: str, ends: Sequence[str] = ()) -> Node:
         """The IR of one format."""
@@ -95,12 +100,12 @@ class TagCompiler:
             if value.get(key):
                 raise UnsupportedTagError("refused", pointer=pointer, keyword=key, advice="see SchemaOptions")
         if style == "json":
-            return compile_to_ir(schema, self.options).root
+            return compile_to_ir(schema, self.options, embedded=self.open_keys).root
         if style not in STYLES:
             raise UnsupportedTagError(
                 f"style {style!r} is refused", pointer=pointer, advice=f"one of json, {', '.join(STYLES)}"
             )
-        return parameters(schema, style, self.options, f"{pointer}/json_schema")
+        return parameters(schema, style, self.options, f"{pointer}/json_schema", self.open_keys)
 
     def qwen_xml_parameter(self, value: Any, pointer: str, ends: Sequence[str]) -> Node:
         return self.json_schema({**value, "style": "qwen_xml"}, pointer, ends)

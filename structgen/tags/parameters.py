@@ -15,6 +15,7 @@ from structgen.errors import UnsupportedTagError
 from structgen.grammar.regex import search_regex
 from structgen.ir import Call, Node, Rule, Text, literal, optional, seq
 from structgen.schema import SchemaOptions, compile_to_ir
+from structgen.schema.open_keys import OpenKeys
 
 STYLES = {
     "qwen_xml": ("<parameter=", ">", "</parameter>"),
@@ -38,8 +39,11 @@ _OBJECT_KEYWORDS = {
 }
 
 
-def parameters(schema: Any, style: str, options: SchemaOptions, pointer: str) -> Node:
-    """The IR of an object's properties in one of the styles. Raises `UnsupportedTagError`."""
+def parameters(schema: Any, style: str, options: SchemaOptions, pointer: str, open_keys: OpenKeys) -> Node:
+    """The IR of an object's properties in one of the styles. Raises `UnsupportedTagError`.
+
+    `open_keys` gathers what the values have the matcher remember.
+    """
     if not isinstance(schema, dict) or schema.get("type") != "object":
         raise UnsupportedTagError(
             f"{style} needs a schema of type object", pointer=pointer, advice='say "type": "object", or use style json'
@@ -61,7 +65,7 @@ def parameters(schema: Any, style: str, options: SchemaOptions, pointer: str) ->
         raise UnsupportedTagError(f"{missing[0]!r} is required and not declared", pointer=pointer, keyword="required")
     parts: list[Node] = [_spaces()]
     for name, value in schema.get("properties", {}).items():
-        body = _value(value, end, schema, options, f"{pointer}/properties/{name}")
+        body = _value(value, end, schema, options, f"{pointer}/properties/{name}", open_keys)
         part = seq(literal(before + name + behind), body, literal(end), _spaces())
         parts.append(part if name in required else optional(part))
     return seq(*parts)
@@ -71,11 +75,11 @@ def _spaces() -> Node:
     return Call(Rule("spaces", lambda: _SPACES, key="tag spaces", nullable=True))
 
 
-def _value(schema: Any, end: str, parent: Any, options: SchemaOptions, pointer: str) -> Node:
+def _value(schema: Any, end: str, parent: Any, options: SchemaOptions, pointer: str, open_keys: OpenKeys) -> Node:
     if not isinstance(schema, dict) or schema.get("type") != "string":
         if isinstance(schema, dict) and "$defs" in parent:
             schema = {**schema, "$defs": parent["$defs"]}
-        return seq(_spaces(), compile_to_ir(schema, options).root, _spaces())
+        return seq(_spaces(), compile_to_ir(schema, options, embedded=open_keys).root, _spaces())
     for keyword in schema:
         if keyword not in _STRING_KEYWORDS:
             raise UnsupportedTagError("a raw string does not express it", pointer=pointer, keyword=keyword)
