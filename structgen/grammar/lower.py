@@ -66,6 +66,7 @@ class Lowering:
         self._rules: dict[str, Rule] = {}
         self._states: dict[tuple[str, int, int | None], Lazy] = {}
         self._ignored: dict[int, Node | None] = {}
+        self._symbols: dict[Symbol | None, tuple[Node, ...]] = {}
 
     def root(self) -> Node:
         """The whole grammar."""
@@ -127,6 +128,12 @@ class Lowering:
 
     def symbol(self, symbol: Symbol | None) -> Iterable[Node]:
         """What an edge reads: any of these."""
+        found = self._symbols.get(symbol)
+        if found is None:
+            found = self._symbols[symbol] = tuple(self._symbol(symbol))
+        return found
+
+    def _symbol(self, symbol: Symbol | None) -> Iterable[Node]:
         if isinstance(symbol, Ref):
             return (Call(self.rule(symbol.name)),)
         if isinstance(symbol, Counted):
