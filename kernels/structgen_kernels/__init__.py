@@ -1,31 +1,41 @@
 """Kernels of structgen: loops over arrays, compiled by numba. This package never imports structgen.
 
-They are compiled when their modules are imported, and kept in numba's cache: the first use ever takes half a minute
-(36 s measured on a slow core), and says so; later processes load them in about a second. One process compiles while
-others wait: numba's cache is not safe when several write it (numba issue 4807).
-
-Numba asks only whether the file of a function has changed. Kernels of one file are compiled into those of another, so
-the cache is given up as a whole when any file of this package changes.
+They are compiled once for a machine and kept in numba's cache (see `jit`): the first use ever takes about half a minute
+and says so; later processes load each kernel when they call it first, some milliseconds each. The first use compiles
+in two processes, while others wait for it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
+import llvmlite
+import llvmlite.binding
+import numba
 from numba.core import config
 
-_CORE = ("masks", "tree_masks", "bitmask")  # what the engine imports; everything else is compiled along with these
+from structgen_kernels import jit
+
+# What the engine calls, modules or single kernels, shared out to two processes so that they take about as long and what
+# both need is there when the second asks for it. Everything else (the kernels of verification, of sampling) is compiled
+# when it is called first.
+_HERE = ("machine.goto", "masks", "tree_masks.fill_masks")
+_BESIDE = ("tries.guarded_trie", "keys", "texts", "classes", "batches", "bitmask", "members", "machine", "tree_masks")
+_BESIDE_ONLY = "STRUCTGEN_KERNELS_BESIDE"  # in the environment of the second process, which only compiles its share
 
 
-def _sources() -> str:
-    """What tells one state of the sources from another."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    parts = [f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
+def _stamp() -> str:
+    """What tells kernels that can be used from those that cannot: sources, versions, processor."""
+    processor = config.CPU_NAME or llvmlite.binding.get_host_cpu_name()
+    features = config.CPU_FEATURES or llvmlite.binding.get_host_cpu_features().flatten()
+    parts = (jit.SOURCES, sys.version, numba.__version__, llvmlite.__version__, processor, features)
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
 
 
@@ -34,7 +44,7 @@ def _alone(folder: Path) -> Iterator[None]:
     """No other process is in here with the same folder (where files can be locked)."""
     try:
         import fcntl
-    except ImportError:  # not POSIX: as safe as numba itself
+    except ImportError:  # not POSIX: two processes may do the same work
         yield
         return
     with (folder / "structgen.lock").open("w") as lock:
@@ -42,29 +52,78 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _prepare() -> None:
-    """Compile the kernels unless numba's cache has them as they are now."""
-    own = Path(__file__).parent / "__pycache__"
-    folder = Path(config.CACHE_DIR) if config.CACHE_DIR else own
-    stamp, sources = folder / "structgen.stamp", _sources()
+def compile_named(names: Iterable[str]) -> None:
+    """Compile, or load, every kernel of these modules that Python may call, and these `module.kernel`s."""
+    for name in names:
+        module, _, single = name.partition(".")
+        found = vars(import_module(f"{__name__}.{module}"))
+        for each in [found[single]] if single else list(found.values()):
+            if isinstance(each, jit.Kernel) and (single or each.is_entry):
+                each.prepare()
+
+
+def _start_beside() -> subprocess.Popen[bytes] | None:
+    """Another process that compiles its share, if there is a second processor and an interpreter to run it."""
+    python = Path(sys.executable or "").name.startswith(("python", "pypy")) and not getattr(sys, "frozen", False)
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not python or processors < 2:
+        return None
+    code = f"import sys; sys.path[:] = {sys.path!r}; import {__name__} as k; k.compile_named({_BESIDE!r})"
     try:
-        if stamp.exists() and stamp.read_text() == sources:
+        return subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, _BESIDE_ONLY: "1"},
+        )
+    except OSError:
+        return None
+
+
+def _compile_core() -> None:
+    """Compile what the engine calls, half of it in another process.
+
+    Both write the cache: numba replaces its files in one step, and a kernel that both compile comes out the same.
+    """
+    beside = _start_beside()
+    try:
+        compile_named(_HERE)
+    finally:
+        failed = beside is None or beside.wait() != 0
+    if failed:
+        compile_named(_BESIDE)
+
+
+def _prepare() -> None:
+    """Compile the kernels unless the cache has them as they are now, for this processor."""
+    if os.environ.get(_BESIDE_ONLY) or config.DISABLE_JIT:
+        return
+    folder = jit.cache_folder()
+    if folder is None:
+        print(
+            "structgen: compiling kernels, in every process: no cache can be written (set NUMBA_CACHE_DIR)",
+            file=sys.stderr,
+        )
+        return
+    stamp_file, stamp = folder / f"structgen-{sys.implementation.cache_tag}.stamp", _stamp()
+    if _is_stamped(stamp_file, stamp):
+        return
+    with _alone(folder):
+        if _is_stamped(stamp_file, stamp):
             return
-        folder.mkdir(parents=True, exist_ok=True)
-        with _alone(folder):
-            if stamp.exists() and stamp.read_text() == sources:
-                return
-            for file in folder.rglob("*.nb[ic]"):
-                if file.parent == own or file.parent.name.startswith("structgen_kernels"):
-                    file.unlink(missing_ok=True)
-            print(
-                "structgen: compiling kernels for the first use; this takes about half a minute, once", file=sys.stderr
-            )
-            for name in _CORE:
-                import_module(f"{__name__}.{name}")
-            stamp.write_text(sources)
-    except OSError:  # a folder that cannot be written: numba finds another one, or compiles every time
-        print("structgen: compiling kernels; no cache can be written beside the package", file=sys.stderr)
+        print("structgen: compiling kernels for the first use; this takes about half a minute, once", file=sys.stderr)
+        _compile_core()
+        written = stamp_file.with_suffix(f".{os.getpid()}")
+        written.write_text(stamp)
+        written.replace(stamp_file)
+
+
+def _is_stamped(file: Path, stamp: str) -> bool:
+    try:
+        return file.read_text() == stamp
+    except OSError:
+        return False
 
 
 _prepare()

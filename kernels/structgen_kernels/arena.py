@@ -13,9 +13,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import carray, njit, types
+from numba import carray, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from structgen_kernels.jit import helper
 
 # ---- tables -------------------------------------------------------------------------------------------------------
 NET = 0  # instructions: OP, A, B, C, RULE
@@ -311,11 +313,6 @@ class Arena:
             rows = self.count(counted)
             total += rows * (table.nbytes // len(table)) if len(table) else 0
         return total
-
-
-def helper(signature: str):  # type: ignore[no-untyped-def]
-    """A function that only kernels call: one specialisation, no Python wrapper."""
-    return njit(signature, cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 @intrinsic

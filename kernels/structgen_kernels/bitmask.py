@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import int16, int32, int64, njit
+from numba import int16, int32, int64
+
+from structgen_kernels.jit import kernel
 
 # -inf by the width of the float, as the bits of an integer of that width: numpy has no bfloat16, the kernel needs none.
 _AS_INTEGER = {
@@ -41,7 +43,7 @@ def apply_bitmask(logits: Any, bitmask: Any) -> None:
 
 # Signatures are given, and compiled in this order by every process: numba's cache may mix up overloads of a function
 # that several processes compile at once in different orders (numba issue 4807).
-@njit([(each[:, ::1], int32[:, ::1], each) for each in (int32, int16, int64)], cache=True, nogil=True)
+@kernel(*((each[:, ::1], int32[:, ::1], each) for each in (int32, int16, int64)))
 def _apply(logits: Any, bitmask: Any, minus_infinity: Any) -> None:
     """logits: int view of floats [rows, V]; bitmask: int32 [rows, words]; whole words of one kind need no bit tests."""
     rows, width = logits.shape

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from structgen_kernels.arena import CAPACITY, CLASS_TABLE, CLASSES, COUNT, full, helper, i32, u64x4
+from structgen_kernels.jit import kernel
 
 
-@njit("int64(int64[::1], uint64, uint64, uint64, uint64)", cache=True, nogil=True)
+@kernel("int64(int64[::1], uint64, uint64, uint64, uint64)")
 def class_of(h, w0, w1, w2, w3):
     """The id of the class of the bytes whose bits are set (bytes 0 to 63 in the first word, and so on); or FULL."""
     classes, table = u64x4(h, CLASSES), i32(h, CLASS_TABLE)
@@ -47,7 +47,7 @@ def union_class(h, a, b):
     )
 
 
-@njit("int64(int64[::1])", cache=True, nogil=True)
+@kernel("int64(int64[::1])")
 def single_bytes(h):
     """Make the classes of the single bytes, in a table without classes."""
     zero, one = np.uint64(0), np.uint64(1)

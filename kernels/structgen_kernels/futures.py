@@ -14,7 +14,8 @@ Everything is in logarithms: the mass of one long text is below the smallest dou
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from structgen_kernels.jit import kernel
 
 UNSEEN = -1
 END = -2
@@ -30,7 +31,7 @@ _SIGNATURES = {
 }
 
 
-@njit(_SIGNATURES["allowed"], cache=True, nogil=True)
+@kernel(_SIGNATURES["allowed"])
 def allowed(logp, mask, tokens_out, logp_out):  # type: ignore[no-untyped-def]
     """The tokens that a mask allows and the model can say, ascending; returns how many.
 
@@ -51,7 +52,7 @@ def allowed(logp, mask, tokens_out, logp_out):  # type: ignore[no-untyped-def]
     return n
 
 
-@njit(_SIGNATURES["score"], cache=True, nogil=True)
+@kernel(_SIGNATURES["score"])
 def score(node, use_theta, start, count, logp, theta, out):  # type: ignore[no-untyped-def]
     """Weights of a node's edges, scaled so that the largest is 1, into out [count]; returns the log of their sum.
 
@@ -76,7 +77,7 @@ def score(node, use_theta, start, count, logp, theta, out):  # type: ignore[no-u
     return top + np.log(total)
 
 
-@njit(_SIGNATURES["refresh"], cache=True, nogil=True)
+@kernel(_SIGNATURES["refresh"])
 def refresh(node, parent, parent_edge, start, count, upper, lower, child, logp, theta):  # type: ignore[no-untyped-def]
     """Recompute a node's bounds from its edges, and those of its ancestors as long as something changes.
 
@@ -112,7 +113,7 @@ def refresh(node, parent, parent_edge, start, count, upper, lower, child, logp, 
         node = above
 
 
-@njit(_SIGNATURES["pack"], cache=True, nogil=True)
+@kernel(_SIGNATURES["pack"])
 def pack(order, start, count, token, child, logp, theta):  # type: ignore[no-untyped-def]
     """Move the edges of the nodes in `order` (ascending by start) to the front, in place; returns the edges in use."""
     to = 0

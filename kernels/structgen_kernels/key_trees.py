@@ -7,9 +7,9 @@ key, or within the beginning of one that its object has, can be about to repeat 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from structgen_kernels.arena import TOKEN_DATA, TOKEN_START, helper, i64, u8
+from structgen_kernels.jit import kernel
 from structgen_kernels.keys import _KEY_BITS, _MODE_BITS, BEFORE_KEY, REPEATED, B, _read, forbid_keys, goes_on
 from structgen_kernels.tree_masks import ENDED
 
@@ -33,8 +33,8 @@ def _narrows(h, cells, table, double, memory):
     return goes_on(cells, memory)
 
 
-@njit("int64(int64[::1], int32[:, ::1], int32[::1], uint8[::1], int32[:, ::1], int32[::1], int32[::1], int32[::1], "
-      "int64[::1], uint8[::1])", cache=True, nogil=True)  # fmt: skip
+@kernel("int64(int64[::1], int32[:, ::1], int32[::1], uint8[::1], int32[:, ::1], int32[::1], int32[::1], int32[::1], "
+      "int64[::1], uint8[::1])")  # fmt: skip
 def tree_memories(h, cells, table, inert, double, tokens, parents, states, memories, narrows):
     """The memories of all rows of a draft tree. Returns how many `narrows` are 1, or FULL_CELLS.
 
@@ -75,7 +75,7 @@ def tree_memories(h, cells, table, inert, double, tokens, parents, states, memor
     return total
 
 
-@njit("int64(int64[::1], int64[::1], uint32[:, ::1], int32[::1], uint8[::1])", cache=True, nogil=True)
+@kernel("int64(int64[::1], int64[::1], uint32[:, ::1], int32[::1], uint8[::1])")
 def forbid_each(h, memories, masks, where, changed):
     """`forbid_keys` of memories[i] on row where[i] of masks; changed[i]: whether it took anything out.
 

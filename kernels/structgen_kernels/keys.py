@@ -9,7 +9,6 @@ validator. 0: a key was repeated.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from structgen_kernels.arena import (
     FULL,
@@ -26,6 +25,7 @@ from structgen_kernels.arena import (
     i64,
     u8,
 )
+from structgen_kernels.jit import kernel
 
 # ---- cells: int32[rows, CELL_WIDTH]; row 0 is the empty stack, row 2 holds counts -----------------------------------
 A, B, C, KIND, STAMP = 0, 1, 2, 3, 4
@@ -224,20 +224,20 @@ def _read(cells, table, memory, data, start, end):
     return stack << _MODE_BITS + _KEY_BITS | key << _MODE_BITS | mode
 
 
-@njit("int64(int32[:, ::1], int32[::1], int64, uint8[::1])", cache=True, nogil=True)
+@kernel("int64(int32[:, ::1], int32[::1], int64, uint8[::1])")
 def read_bytes(cells, table, memory, data):
     """The memory after some bytes; REPEATED, or FULL_CELLS."""
     return _read(cells, table, memory, data, 0, len(data))
 
 
-@njit("int64(int64[::1], int32[:, ::1], int32[::1], int64, int64)", cache=True, nogil=True)
+@kernel("int64(int64[::1], int32[:, ::1], int32[::1], int64, int64)")
 def read_token(h, cells, table, memory, token):
     """The memory after a token's bytes; REPEATED, or FULL_CELLS. `h` is the header of the engine's arena."""
     start = i64(h, TOKEN_START)
     return _read(cells, table, memory, u8(h, TOKEN_DATA), start[token], start[token + 1])
 
 
-@njit("int64(int64[::1], int32[:, ::1], int32[::1], int64, int32[::1], int64[::1])", cache=True, nogil=True)
+@kernel("int64(int64[::1], int32[:, ::1], int32[::1], int64, int32[::1], int64[::1])")
 def read_each(h, cells, table, memory, tokens, out):
     """The memories after each of some tokens, into `out`; FULL_CELLS where there is no room, else 0."""
     start, data = i64(h, TOKEN_START), u8(h, TOKEN_DATA)
@@ -248,7 +248,7 @@ def read_each(h, cells, table, memory, tokens, out):
     return 0
 
 
-@njit("int64(int32[:, ::1], int64)", cache=True, nogil=True)
+@kernel("int64(int32[:, ::1], int64)")
 def goes_on(cells, memory):
     """1 if the key in the making is the beginning of one that its object has already, or all of it."""
     if memory & 15 != IN_KEY:
@@ -278,10 +278,8 @@ def _kept(nodes, tokens, node, row, out, count):
     return count
 
 
-@njit(
+@kernel(
     "int64(int64[::1], int32[:, ::1], int32[::1], int64, int32[:, ::1], int32[::1], uint32[::1], int32[::1])",
-    cache=True,
-    nogil=True,
 )
 def forbid_repeated(h, cells, table, memory, double, quotes, row, beginning):
     """Take out of a mask the tokens that would repeat a key. Returns how many it wrote to `beginning`, or FULL_CELLS.
@@ -479,7 +477,7 @@ def _spell_rest(h, key, prefix, escape, before, count):
     return count
 
 
-@njit("int64(int64[::1], int64, uint32[::1])", cache=True, nogil=True)
+@kernel("int64(int64[::1], int64, uint32[::1])")
 def forbid_keys(h, memory, row):
     """Take out of a mask, uint32[words], the tokens that would repeat a key. Returns 0, or FULL_CELLS.
 

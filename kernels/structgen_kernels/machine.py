@@ -8,7 +8,6 @@ kernels are equal states. Every function returns a state (0: dead) or a negative
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from structgen_kernels.arena import (
     ACCEPTS,
@@ -87,6 +86,7 @@ from structgen_kernels.arena import (
     u64x4,
 )  # fmt: skip
 from structgen_kernels.classes import union_class
+from structgen_kernels.jit import kernel
 from structgen_kernels.members import may_add, may_end, may_go_on, may_pick, with_member
 from structgen_kernels.sorting import sort_kernel
 
@@ -570,7 +570,7 @@ def allows(h, s, byte):
     return (u64x4(h, ALLOWED)[s, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1) != np.uint64(0)
 
 
-@njit("int64(int64[::1], int64)", cache=True, nogil=True)
+@kernel("int64(int64[::1], int64)")
 def start_state(h, rule):
     """The state at the start of a text of a rule."""
     kernel = i32x3(h, KERNEL)
@@ -580,7 +580,7 @@ def start_state(h, rule):
     return intern(h, 1)
 
 
-@njit("int64(int64[::1], int32[:, ::1])", cache=True, nogil=True)
+@kernel("int64(int64[::1], int32[:, ::1])")
 def state_of(h, items):
     """The state with a kernel of items: int32[items, 3], PC, ORIGIN and ARG of each."""
     kernel = i32x3(h, KERNEL)
@@ -592,7 +592,7 @@ def state_of(h, items):
     return intern(h, items.shape[0])
 
 
-@njit("int64(int64[::1], int64, int64)", cache=True, nogil=True)
+@kernel("int64(int64[::1], int64, int64)")
 def advance_token(h, s, token):
     """The state after the bytes of a token (0: dead, also for a token without bytes)."""
     start, data = i64(h, TOKEN_START), u8(h, TOKEN_DATA)
@@ -607,7 +607,7 @@ def advance_token(h, s, token):
     return s
 
 
-@njit("int64(int64[::1], int64, uint8[::1])", cache=True, nogil=True)
+@kernel("int64(int64[::1], int64, uint8[::1])")
 def advance_bytes(h, s, data):
     """The state after some bytes (0: dead)."""
     for i in range(data.shape[0]):
@@ -619,7 +619,7 @@ def advance_bytes(h, s, data):
     return s
 
 
-@njit("int64(int64[::1], int64, int32[::1], int32[::1])", cache=True, nogil=True)
+@kernel("int64(int64[::1], int64, int32[::1], int32[::1])")
 def advance_each(h, s, tokens, out):
     """out[i] = the state after token tokens[i] (0: dead). Returns 0 or a status; call again to go on."""
     for i in range(tokens.shape[0]):
@@ -630,7 +630,7 @@ def advance_each(h, s, tokens, out):
     return 0
 
 
-@njit("int64(int64[::1], int64, int64[::1])", cache=True, nogil=True)
+@kernel("int64(int64[::1], int64, int64[::1])")
 def forced_byte(h, s, out):
     """Writes to out[0] the only byte possible in s, or -1 if there is a choice or the text may end. Returns s."""
     allowed = u64x4(h, ALLOWED)
@@ -649,7 +649,7 @@ def forced_byte(h, s, out):
     return s
 
 
-@njit("int64(int64[::1], int64, int64)", cache=True, nogil=True)
+@kernel("int64(int64[::1], int64, int64)")
 def goto(h, origin, rule):
     """The state after a rule that was called in `origin` is complete (0: nobody called it there)."""
     states, calls, kernel = i32xn(h, STATES, STATE_WIDTH), i32x4(h, CALLS), i32x3(h, KERNEL)
@@ -666,7 +666,7 @@ def goto(h, origin, rule):
     return intern(h, n)
 
 
-@njit("int64(int64[::1], int64)", cache=True, nogil=True)
+@kernel("int64(int64[::1], int64)")
 def accepts(h, s):
     """1 if the text may end in s."""
     return i32xn(h, STATES, STATE_WIDTH)[s, S_FLAGS] & ACCEPTS

@@ -6,7 +6,6 @@ Kernels of this file resume: when the network must grow first they return a stat
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from structgen_kernels.arena import (
     ACCEPTS,
@@ -79,6 +78,7 @@ from structgen_kernels.arena import (
     u64x4,
 )
 from structgen_kernels.classes import union_class
+from structgen_kernels.jit import kernel
 from structgen_kernels.keys import forbid_keys
 from structgen_kernels.machine import goto, intern
 from structgen_kernels.members import may_add, may_end, may_go_on, with_member
@@ -320,7 +320,7 @@ def _resolve(h, s):
     return 0
 
 
-@njit("int64(int64[::1], int64, uint32[:, ::1], int64, int32[::1])", cache=True, nogil=True)
+@kernel("int64(int64[::1], int64, uint32[:, ::1], int64, int32[::1])")
 def fill_mask(h, s, out, index, ends):
     """Write the mask of state s into row `index` of out.
 
@@ -370,7 +370,7 @@ def fill_mask(h, s, out, index, ends):
     return 0
 
 
-@njit("int64(int64[::1], int64[::1], int64, int64, uint32[:, ::1], int64, int32[::1])", cache=True, nogil=True)
+@kernel("int64(int64[::1], int64[::1], int64, int64, uint32[:, ::1], int64, int32[::1])")
 def fill_remembering(h, memories, s, memory, out, index, ends):
     """`fill_mask` less the tokens that would repeat a key; `memories` is the header that `forbid_keys` takes."""
     status = fill_mask(h, s, out, index, ends)

@@ -8,7 +8,6 @@ their trie are then a range, and whether the branch is open is whether a bit of 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from structgen_kernels.arena import (
     CAPACITY,
@@ -39,6 +38,7 @@ from structgen_kernels.arena import (
     i32xn,
     u64,
 )
+from structgen_kernels.jit import kernel
 
 
 @helper("int64(int64[::1], int64, int64, int64, int64, int64)")
@@ -93,7 +93,7 @@ def _at(h, obj, position, owed, start):
     return _find(h, obj, position, owed, num_keys - position, start)
 
 
-@njit("int64(int64[::1], int64)", cache=True, nogil=True)
+@kernel("int64(int64[::1], int64)")
 def no_members(h, obj):
     """The row of an object of which nothing is written yet; or FULL."""
     objects, keys, bits = i32xn(h, OBJECTS, OBJECT_WIDTH), i32x3(h, OBJECT_KEYS), u64(h, MEMBER_BITS)
@@ -114,7 +114,7 @@ def no_members(h, obj):
     return _find(h, obj, 0, owed, num_keys, start)
 
 
-@njit("int64(int64[::1], int64, int64)", cache=True, nogil=True)
+@kernel("int64(int64[::1], int64, int64)")
 def with_member(h, m, key):
     """The row after one more member: a sorted key that may come next, or -1, an additional one; or FULL."""
     objects, members = i32xn(h, OBJECTS, OBJECT_WIDTH), i32xn(h, MEMBERS, MEMBER_WIDTH)

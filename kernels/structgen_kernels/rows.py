@@ -18,10 +18,11 @@ import math
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, njit, types
+from numba import carray, types
 from numba.extending import intrinsic
 
 from structgen_kernels.arena import _pointer, helper
+from structgen_kernels.jit import kernel
 
 BLOCK = 1024  # tokens: 32 mask words
 BLOCK_WORDS = BLOCK // 32
@@ -79,7 +80,7 @@ def _power_of_two(typingctx, rounded):  # type: ignore[no-untyped-def]
     return types.float32(types.float32), codegen
 
 
-@njit("float32(float32)", cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, fastmath={"contract"})
+@kernel("float32(float32)", no_cpython_wrapper=True, no_cfunc_wrapper=True, fastmath={"contract"})
 def _exp(t):
     """exp(t) for t <= 0 to 2 ulp, vectorised where it is inlined (libm's is not): Cody and Waite, then a polynomial."""
     low = t > _EXP_LOW
@@ -175,7 +176,7 @@ def load_block(address, kind, width, block, words, masked, out):
         _mask(words, block * BLOCK_WORDS, out)
 
 
-@njit("int64(int32[::1])", cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@kernel("int64(int32[::1])", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _extremes(bits):
     """The largest key of a block (low 32 bits); bit 32 is set if a NaN or +inf is among them."""
     high, low = _KEY_MINUS_INF, _KEY_INF
@@ -187,8 +188,7 @@ def _extremes(bits):
     return np.int64(np.uint32(high)) | (np.int64(broken) << 32)
 
 
-@njit("float32(float32[::1], float32, float32)", cache=True, nogil=True, no_cpython_wrapper=True,
-      no_cfunc_wrapper=True, fastmath=_FAST)  # fmt: skip
+@kernel("float32(float32[::1], float32, float32)", no_cpython_wrapper=True, no_cfunc_wrapper=True, fastmath=_FAST)
 def _sum_exp(block, largest, scale):
     total = np.float32(0.0)
     for j in range(BLOCK):

@@ -6,7 +6,6 @@ Additional keys run beside declared ones in most states of most objects, so thes
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from structgen_kernels.arena import (
     BYTE,
@@ -24,6 +23,7 @@ from structgen_kernels.arena import (
     i32xn,
 )
 from structgen_kernels.classes import class_of
+from structgen_kernels.jit import kernel
 
 # the second argument of `other_texts`
 P_RULE = 0
@@ -68,7 +68,7 @@ def _or_else(h, n, low, high, target, other, rule):
     return _put(h, n + 1, SPLIT, n, other, 0, rule)
 
 
-@njit("int64(int64[::1], uint8[::1], int32[::1], int64[::1])", cache=True, nogil=True)
+@kernel("int64(int64[::1], uint8[::1], int32[::1], int64[::1])")
 def other_texts(h, data, starts, params):
     """Write the instructions of the JSON strings, with their closing quote, that are none of some words.
 

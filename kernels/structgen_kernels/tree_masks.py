@@ -6,9 +6,9 @@ States are memoised by the machine and masks by the store, so a tree that was se
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from structgen_kernels.arena import FIRST_STATE, STEPS_LEFT
+from structgen_kernels.jit import kernel
 from structgen_kernels.machine import accepts, advance_token
 from structgen_kernels.masks import fill_mask
 
@@ -16,7 +16,7 @@ ENDED = 1  # in place of a state: the text ended with an end-of-text token; noth
 WRONG_PARENT = 1  # a result: a node's parent is not a row before it
 
 
-@njit("int64(int64[::1], int32[::1], int32[::1], int32[::1], int32[::1], int64[::1])", cache=True, nogil=True)
+@kernel("int64(int64[::1], int32[::1], int32[::1], int32[::1], int32[::1], int64[::1])")
 def tree_states(h, tokens, parents, ends, states, done):
     """The states of all rows of a draft tree.
 
@@ -45,8 +45,7 @@ def tree_states(h, tokens, parents, ends, states, done):
     return 0
 
 
-@njit("int64(int64[::1], int32[::1], int32[::1], uint32[:, ::1], int32[::1], int64, int64[::1])",
-      cache=True, nogil=True)  # fmt: skip
+@kernel("int64(int64[::1], int32[::1], int32[::1], uint32[:, ::1], int32[::1], int64, int64[::1])")  # fmt: skip
 def fill_masks(h, states, where, out, ends, max_steps, done):
     """Writes the mask of states[i] into row where[i] of out, uint32 [R, at least WORDS]; zeros if it is not a state.
 
@@ -78,7 +77,7 @@ def fill_masks(h, states, where, out, ends, max_steps, done):
     return 0
 
 
-@njit("int64(int32[::1], int32[::1], int64[::1], int64, int32[::1])", cache=True, nogil=True)
+@kernel("int64(int32[::1], int32[::1], int64[::1], int64, int32[::1])")
 def rows_of_states(states, row_of, used, step, ids):
     """Looks up the rows of a store: ids[i] = row_of[states[i]], -1 where that has none. Returns how many have none.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from structgen_kernels.jit import kernel
 from structgen_kernels.rows import (
     BLOCK,
     BROKEN,
@@ -25,7 +25,7 @@ from structgen_kernels.rows import (
 ADDRESS, KIND, STRIDE, WIDTH = 0, 1, 2, 3  # of row 0; a kind of `rows`; bytes from row to row; tokens
 
 
-@njit("int64(int32[::1], int64[::1], int32[::1])", cache=True, nogil=True)
+@kernel("int64(int32[::1], int64[::1], int32[::1])")
 def tree_depths(parents, offsets, depths):
     """Writes the depth of every row (0: a root) and returns the largest, or -1 - row for a row with a wrong parent."""
     deepest = 0
@@ -45,8 +45,8 @@ def tree_depths(parents, offsets, depths):
     return deepest
 
 
-@njit("void(int64[::1], uint32[:, ::1], int32[::1], float64[::1], int64, int64, float32[:, :, ::1], float64[:, ::1])",
-      cache=True, nogil=True)  # fmt: skip
+@kernel("void(int64[::1], uint32[:, ::1], int32[::1], float64[::1], int64, int64, float32[:, :, ::1], "
+        "float64[:, ::1])")  # fmt: skip
 def survey_rows(logits, masks, row_ids, temperatures, first, end, blocks, summaries):
     """Surveys rows [first, end), the mass of all tokens included. temperatures: one a row."""
     buffer = np.empty(BLOCK, np.float32)
@@ -57,9 +57,9 @@ def survey_rows(logits, masks, row_ids, temperatures, first, end, blocks, summar
                    blocks[row], summaries[row], buffer)  # fmt: skip
 
 
-@njit("void(int64[::1], uint32[:, ::1], int32[::1], int32[::1], int32[::1], int64[::1], float64[::1], int64[::1], "
+@kernel("void(int64[::1], uint32[:, ::1], int32[::1], int32[::1], int32[::1], int64[::1], float64[::1], int64[::1], "
       "float64[::1], float64[:, ::1], int64, int64, float32[:, :, ::1], float64[:, ::1], int32[:, ::1], int32[::1], "
-      "int32[::1], float64[:, ::1])", cache=True, nogil=True)  # fmt: skip
+      "int32[::1], float64[:, ::1])")  # fmt: skip
 def walk_trees(logits, masks, row_ids, parents, tokens, offsets, temperatures, top_ks, top_ps, uniforms, first, end,
                blocks, summaries, paths, lengths, next_tokens, logprobs):  # fmt: skip
     """Walks down trees [first, end): draws a token at the root, goes to the child that holds it, and so on.
@@ -97,8 +97,7 @@ def walk_trees(logits, masks, row_ids, parents, tokens, offsets, temperatures, t
             depth += 1
 
 
-@njit("void(int64[::1], uint32[:, ::1], int64, int64, float64, int64, float64, float64[::1])",
-      cache=True, nogil=True)  # fmt: skip
+@kernel("void(int64[::1], uint32[:, ::1], int64, int64, float64, int64, float64, float64[::1])")  # fmt: skip
 def write_probabilities(logits, masks, row, row_id, temperature, top_k, top_p, out):
     """out: float64 [WIDTH], written: the distribution that a row is drawn from; zeros: it has none, NaN: broken."""
     width = logits[WIDTH]

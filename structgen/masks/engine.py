@@ -17,15 +17,17 @@ import numpy.typing as npt
 from structgen.automata.network import ArenaFull, Network
 from structgen.errors import BudgetExceeded
 from structgen.ir import Node
+from structgen.masks.threads import share
 from structgen.types import Limits
 from structgen.vocab import Vocabulary
 from structgen_kernels import arena as k
-from structgen_kernels import machine, masks, tree_masks
+from structgen_kernels import batches, machine, masks, tree_masks
 from structgen_kernels import members as kernel_members
 from structgen_kernels.arena import Arena
 
 WIDE_TOKENS = 512  # an entry with fewer tokens is a list of ids, 4 bytes each; with more it is a bit row
 LENGTH_ROWS = 1024  # rows of SHORT at most
+SHARED_ROWS = 32  # fewer rows than these are copied sooner than another thread wakes up
 COUNTER_SLACK = 64  # constants a counter may be compared with (see `network`)
 
 Mask = npt.NDArray[np.uint32]  # [rows, words]
@@ -313,6 +315,27 @@ class Engine:
         """Write the mask of each state into its row of `out`; zeros where there is none."""
         steps = -1 if self.limits.max_mask_steps is None else self.limits.max_mask_steps
         self._run(tree_masks.fill_masks, states, where, out, self._ends, steps, np.zeros(2, np.int64))
+
+    def fill_batch(
+        self, states: npt.NDArray[np.int32], out: Mask, where: npt.NDArray[np.int32], *, num_threads: int
+    ) -> None:
+        """`fill_each` for states of many texts, in `num_threads` threads, this one among them.
+
+        Masks that are in the store are copied by all threads; the others are found by this one.
+        """
+        found = np.zeros(len(states), np.uint8)
+        with self.lock:  # held while the others copy: no row is given up meanwhile
+            if self.retired:
+                raise ArenaFull(k.STATES)
+            num_found = batches.survey(self.header, states, found)
+
+            def copy(begin: int, end: int) -> None:
+                batches.copy_masks(self.header, states, found, where, out, self._ends, begin, end)
+
+            share(copy, len(states), num_threads if num_found >= SHARED_ROWS else 1)
+        if num_found < len(states):
+            rest = np.flatnonzero(found == 0)
+            self.fill_each(states[rest], out, where[rest])
 
     def accepts(self, state: int) -> bool:
         """Whether the text may end here."""

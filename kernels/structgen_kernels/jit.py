@@ -1,0 +1,115 @@
+"""How kernels are compiled: one specialisation each, the declared one, when something asks for it, and kept on disk.
+
+numba compiles a function with an explicit signature when it is decorated, and loads it from its cache at the same
+moment: a process that wants one mask paid for more than a hundred functions, most of which are inlined where they are
+called and never entered by themselves. So the signature is kept until the function is called, or until a kernel that
+calls it is compiled; a kernel that comes from the cache asks for none of those it calls.
+
+The cache is numba's, with one change. Numba asks whether the file of a function is the one it was compiled from; but
+kernels of one file are compiled into those of another. So what is asked is whether all files of the package are the
+same (`SOURCES`), which also keeps a process that still runs an older version from handing its kernels to a newer one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from numba.core import config, typeinfer
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import CPUDispatcher
+
+
+def _digest() -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(file.name.encode() + b"\0" + hashlib.blake2b(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+SOURCES = _digest()  # of the names and contents of this package's files
+
+# LLVM's level for helpers: whoever calls them optimises them again, at numba's own level. By level, seconds of CPU for
+# all kernels of the engine: 60 (3), 52 (1), 98 (0: all is left to the callers, of which there are many levels).
+_HELPER_LEVEL = 1
+
+
+class _Cache(FunctionCache):
+    """numba's cache of one function, fresh as long as no file of the package has changed."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(function)
+        self._cache_file = IndexDataCacheFile(self._cache_path, self._impl.filename_base, SOURCES)
+
+
+def cache_folder() -> Path | None:
+    """Where numba keeps the kernels; None if it finds no folder that it may write to."""
+    try:
+        return Path(FunctionCache(_digest).cache_path)
+    except RuntimeError:
+        return None
+
+
+class Kernel(CPUDispatcher):
+    """A function with declared signatures, compiled (or loaded from the cache) when it is first needed."""
+
+    declared: tuple[Any, ...] = ()
+
+    def prepare(self) -> None:
+        """Compile the declared signatures, and no other from now on."""
+        with global_compiler_lock:
+            if not self._can_compile:
+                return
+            level = config.OPT
+            if not self.is_entry and level > _HELPER_LEVEL:
+                config.OPT = type(level)(_HELPER_LEVEL)
+            try:
+                with typeinfer.register_dispatcher(self):
+                    for signature in self.declared:
+                        self.compile(signature)
+            finally:
+                config.OPT = level
+            self.disable_compile()
+
+    @property
+    def is_entry(self) -> bool:
+        """Whether Python may call it."""
+        return not self.targetoptions.get("no_cpython_wrapper")
+
+    def _compile_for_args(self, *args: Any, **kws: Any) -> Any:
+        """What numba asks for where no overload fits: something to call in its place. Now one may."""
+        if not self._can_compile:
+            return super()._compile_for_args(*args, **kws)
+        self.prepare()
+        return self
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:  # what numba calls when a caller is compiled
+        if not self.is_compiling:
+            self.prepare()
+        return super().get_call_template(args, kws)
+
+
+def kernel(*signatures: Any, **options: Any) -> Any:
+    """A function with these signatures (numba's text or types), run without the GIL and kept in numba's cache.
+
+    Where no folder can be written to it is compiled in every process that calls it.
+    """
+
+    def decorate(function: Any) -> Any:
+        if config.DISABLE_JIT:
+            return function
+        made = Kernel(function, targetoptions={"nopython": True, "nogil": True, "boundscheck": None, **options})
+        made.declared = signatures
+        with contextlib.suppress(RuntimeError):  # no folder can be written to
+            made._cache = _Cache(function)
+        return made
+
+    return decorate
+
+
+def helper(signature: str) -> Any:
+    """A function that only kernels call: no Python wrapper."""
+    return kernel(signature, no_cpython_wrapper=True, no_cfunc_wrapper=True)
