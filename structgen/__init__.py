@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from structgen.decode.speculation.row_store import RowStore
     from structgen.decode.targets import GrammarText
     from structgen.grammar.shipped import list_grammars, load_grammar
-    from structgen.matcher import Matcher
+    from structgen.matcher import Matcher, fill_batch
     from structgen.schema import SchemaOptions
     from structgen.vocab import Vocabulary
 
@@ -58,6 +58,7 @@ _HOME = {
     "compile_regex": "structgen.compiler",
     "compile_schema": "structgen.compiler",
     "compile_structural_tag": "structgen.compiler",
+    "fill_batch": "structgen.matcher",
     "generate": "structgen.decode.generate",
     "list_grammars": "structgen.grammar.shipped",
     "load_grammar": "structgen.grammar.shipped",
@@ -111,6 +112,7 @@ __all__ = [
     "compile_regex",
     "compile_schema",
     "compile_structural_tag",
+    "fill_batch",
     "generate",
     "list_grammars",
     "load_grammar",

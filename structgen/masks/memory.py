@@ -251,7 +251,7 @@ class _Tokens(NamedTuple):
 
 
 def _tables_of(vocab: Vocabulary) -> _Tokens:
-    data, start = vocab.trie.token_data, vocab.trie.token_start
+    data, start = vocab.spelled_trie.token_data, vocab.spelled_trie.token_start
     inert = np.zeros(len(start) - 1, np.uint8)
     for mode, structural in ((keys.VALUE, b'"{}[],'), (keys.IN_STRING, b'"\\')):
         counts = np.concatenate(([0], np.cumsum(np.isin(data, np.frombuffer(structural, np.uint8)))))
@@ -275,7 +275,7 @@ def _tables_of(vocab: Vocabulary) -> _Tokens:
 
 
 def _quotes(vocab: Vocabulary) -> npt.NDArray[np.int32]:
-    nodes, roots = vocab.trie.nodes, vocab.trie.root
+    nodes, roots = vocab.spelled_trie.nodes, vocab.spelled_trie.root
     found = []
     pending = [int(roots[byte]) for byte in b' \t\r\n"' if roots[byte] >= 0]
     while pending:

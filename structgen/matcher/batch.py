@@ -45,7 +45,7 @@ def fill_batch(
     states = np.array([matcher._state for matcher in matchers], np.int32)
     memories = [matcher._memory for matcher in matchers]
     engines = {matcher._engine for matcher in matchers}
-    if any([matcher._terminated for matcher in matchers]):
+    if any(matcher._terminated for matcher in matchers):
         ended = next(i for i, matcher in enumerate(matchers) if matcher._terminated)
         raise MatcherError(f"the text of matcher {ended} has ended: no token may follow", advice="leave it out")
     threads = min(num_processors(), MAX_THREADS) if max_threads is None else max(max_threads, 1)

@@ -12,7 +12,9 @@ it reads, and recognises no tokenizer by name: only its decoder, pre-tokenizer, 
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from structgen.errors import TokenizerError
@@ -22,8 +24,29 @@ from structgen.vocab.spelling import ADVICE, Component, Spelling, flatten
 from structgen.vocab.table import TokenTable
 
 
-def read_backend(tokenizer: Any) -> TokenTable:
+def identity(tokenizer: Any) -> str | None:
+    """A digest of all that `read_backend` looks at, a third of its time; None where ids of the model have holes.
+
+    Merges are not in it: they belong to the encoder, which is always made from the tokenizer itself.
+    """
+    model = tokenizer.model
+    entries = list(map(model.id_to_token, range(tokenizer.get_vocab_size(with_added_tokens=False))))
+    if None in entries:
+        return None
+    parts = [_component(tokenizer, part) for part in ("normalizer", "pre_tokenizer", "decoder")]
+    added = [(i, each.content, each.special) for i, each in sorted(tokenizer.get_added_tokens_decoder().items())]
+    options = [type(model).__name__, *(repr(getattr(model, name, None)) for name in _MODEL_OPTIONS)]
+    text = json.dumps([entries, parts, added, options])
+    return hashlib.blake2b(text.encode(), digest_size=32).hexdigest()
+
+
+_MODEL_OPTIONS = ("continuing_subword_prefix", "end_of_word_suffix", "dropout", "byte_fallback", "unk_token")
+
+
+def read_backend(tokenizer: Any, *, known: TokenTable | None = None) -> TokenTable:
     """The table of a `tokenizers.Tokenizer`, its round trip checked. `eos_token_ids` is left empty.
+
+    `known` is the table of a tokenizer of the same `identity`: then only the encoder is new.
 
     Raises `TokenizerError` where its tokens cannot be given bytes of their own.
     """
@@ -45,23 +68,14 @@ def read_backend(tokenizer: Any) -> TokenTable:
         byte_level=any(step["type"] == "ByteLevel" for step in before_model),
         byte_fallback=bool(getattr(model, "byte_fallback", False)),
     )
-    entries: dict[str, int] = tokenizer.get_vocab(with_added_tokens=False)
     added = tokenizer.get_added_tokens_decoder()
-
-    tokens = [b""] * (max([*entries.values(), *added], default=-1) + 1)
-    for entry, token_id in entries.items():
-        tokens[token_id] = spelling(entry)
-    specials: dict[int, bytes] = {}
+    if known is None:
+        tokens, specials = _spelled(tokenizer, model, added, spelling)
+    else:
+        tokens, specials = known.tokens, known.specials
     atoms: dict[str, int] = {}
-    unknown = getattr(model, "unk_token", None)
-    if unknown in entries:
-        specials[entries[unknown]] = unknown.encode()
     for token_id, token in sorted(added.items()):
         literal = token.content.encode()
-        if token.special:
-            specials[token_id] = literal
-        elif entries.get(token.content) != token_id:
-            tokens[token_id] = literal
         if literal and token_id not in specials and tokens[token_id] == literal:
             atoms[token.content] = token_id
 
@@ -75,8 +89,29 @@ def read_backend(tokenizer: Any) -> TokenTable:
         encoder=encoder,
         names={token.content: token_id for token_id, token in added.items()},
     )
-    check_round_trip(encoder, table.text_tokens)
+    if known is None:
+        check_round_trip(encoder, table.text_tokens)
     return table
+
+
+def _spelled(
+    tokenizer: Any, model: Any, added: Mapping[int, Any], spelling: Spelling
+) -> tuple[list[bytes], dict[int, bytes]]:
+    """The bytes of all tokens by id, and the special ones with their names."""
+    entries: dict[str, int] = tokenizer.get_vocab(with_added_tokens=False)
+    tokens = [b""] * (max([*entries.values(), *added], default=-1) + 1)
+    for entry, token_id in entries.items():
+        tokens[token_id] = spelling(entry)
+    specials: dict[int, bytes] = {}
+    unknown = getattr(model, "unk_token", None)
+    if unknown in entries:
+        specials[entries[unknown]] = unknown.encode()
+    for token_id, token in sorted(added.items()):
+        if token.special:
+            specials[token_id] = token.content.encode()
+        elif entries.get(token.content) != token_id:
+            tokens[token_id] = token.content.encode()
+    return tokens, specials
 
 
 def _component(tokenizer: Any, part: str) -> Component | None:

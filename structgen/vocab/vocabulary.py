@@ -21,9 +21,10 @@ from types import MappingProxyType
 from typing import Any, SupportsIndex
 
 from structgen.errors import TokenizerError
-from structgen.vocab.backend import read_backend
+from structgen.vocab import saved
+from structgen.vocab.backend import identity, read_backend
 from structgen.vocab.encoder import Encoder, LongestMatch, encode_exactly
-from structgen.vocab.files import read_file
+from structgen.vocab.files import TokenizerFile
 from structgen.vocab.slow import read_slow
 from structgen.vocab.table import TokenTable
 from structgen.vocab.trie import TokenTrie
@@ -75,10 +76,19 @@ class Vocabulary:
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if backend is None and hasattr(tokenizer, "get_added_tokens_decoder"):
             backend = tokenizer
-        table = read_slow(tokenizer) if backend is None else read_backend(backend)
         if eos_token_ids is None:
             eos_token_ids = getattr(tokenizer, "eos_token_id", None)
-        return cls._from_table(table, vocab_size, eos_token_ids, special_token_ids)
+        arguments = _arguments(vocab_size, eos_token_ids, special_token_ids)
+        if backend is None:
+            return cls._from_table(read_slow(tokenizer), *arguments)
+        same = None if backend.get_vocab_size() < saved.MIN_TOKENS else identity(backend)
+        key = None if same is None else saved.key_of(same, *arguments)
+        kept = key and saved.load(key)
+        if not kept:
+            return cls._from_table(read_backend(backend), *arguments)._keep(key)
+        known = TokenTable(list(kept.tokens), specials=dict(kept.specials))
+        encoder = read_backend(backend, known=known).encoder
+        return cls._from_saved(kept, encoder and encoder.without(known.specials))
 
     @classmethod
     def from_file(
@@ -94,7 +104,13 @@ class Vocabulary:
         Arguments and errors are those of `from_tokenizer`; the end of text is what `tokenizer_config.json`,
         `special_tokens_map.json` and `generation_config.json` beside the file say, or else well-known names.
         """
-        return cls._from_table(read_file(Path(path)), vocab_size, eos_token_ids, special_token_ids)
+        file = TokenizerFile.read(Path(path))
+        arguments = _arguments(vocab_size, eos_token_ids, special_token_ids)
+        key = saved.key_of(file.identity(), *arguments)
+        kept = saved.load(key)
+        if not kept:
+            return cls._from_table(file.table(), *arguments)._keep(key)
+        return cls._from_saved(kept, saved.DeferredEncoder(file.data, frozenset(dict(kept.specials))))
 
     @classmethod
     def from_bytes(
@@ -135,6 +151,19 @@ class Vocabulary:
             tokens[token_id] = b""
         encoder = table.encoder and table.encoder.without(specials)
         return cls(tuple(tokens), eos, table.dummy_prefix, tuple(sorted(specials.items())), encoder)
+
+    @classmethod
+    def _from_saved(cls, kept: saved.Saved, encoder: Encoder | None) -> Vocabulary:
+        made = cls(kept.tokens, kept.eos_token_ids, kept.dummy_prefix, kept.specials, encoder)
+        vars(made).update(spelled_trie=kept.trie, fingerprint=kept.fingerprint)
+        return made
+
+    def _keep(self, key: str | None) -> Vocabulary:
+        """Itself, kept on disk for the next process if it is large."""
+        if key is not None and len(self.tokens) >= saved.MIN_TOKENS:
+            kept = (self.tokens, self.eos_token_ids, self.dummy_prefix, self._specials)
+            saved.save(key, saved.Saved(*kept, self.fingerprint, self.spelled_trie))
+        return self
 
     @property
     def vocab_size(self) -> int:
@@ -236,7 +265,7 @@ class Vocabulary:
     @cached_property
     def max_spelled_bytes(self) -> int:
         """Length of the longest of `spelled_tokens`, in bytes."""
-        return max(map(len, self.spelled_tokens), default=0)
+        return int(self.spelled_trie.token_length.max(initial=0))
 
     def spell(self, data: bytes) -> list[int]:
         """Token ids for bytes as masks see them: `encode`, and special tokens where their spellings stand."""
@@ -278,6 +307,14 @@ class Vocabulary:
 
 
 _PRIVATE = b"\xff"
+
+
+def _arguments(
+    vocab_size: int | None, eos_token_ids: TokenIds | None, special_token_ids: TokenIds
+) -> tuple[int | None, tuple[int, ...] | None, tuple[int, ...]]:
+    """What a vocabulary is made with besides the tokenizer, in a form that says it all."""
+    eos = None if eos_token_ids is None else _ids(eos_token_ids)
+    return None if vocab_size is None else index(vocab_size), eos, _ids(special_token_ids)
 
 
 def _private(token_id: int) -> bytes:
