@@ -82,14 +82,15 @@ def save(key: str, vocabulary: Saved) -> bool:
     start = np.zeros(len(vocabulary.tokens) + 1, np.int64)
     np.cumsum(list(map(len, vocabulary.tokens)), out=start[1:])
     joined = np.frombuffer(b"".join(vocabulary.tokens), np.uint8)
-    own = {_OWN + "token_start": start, _OWN + "token_data": joined}
+    arrays: Arrays = {_OWN + "token_start": start, _OWN + "token_data": joined}
+    arrays.update(vars(vocabulary.trie))
     about = {
         "eos_token_ids": vocabulary.eos_token_ids,
         "dummy_prefix": vocabulary.dummy_prefix.hex(),
         "specials": [(token_id, name.hex()) for token_id, name in vocabulary.specials],
         "fingerprint": vocabulary.fingerprint,
     }
-    return _CACHE.write(key, _pack(about, {**own, **vars(vocabulary.trie)}))
+    return _CACHE.write(key, _pack(about, arrays))
 
 
 def _pack(about: dict[str, Any], arrays: Arrays) -> bytes:
