@@ -11,6 +11,7 @@ import json
 import re
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -358,13 +359,17 @@ class Embeddings:
         )
 
 
-def warmup(vocab: Vocabulary, *, limits: Limits | None = None) -> None:
-    """Compile the kernels (first use ever: some seconds) and build what all JSON grammars share: the states and mask
-    rows of any value, and of a value of each format."""
-    _follow(compile_schema(True, vocab, limits=limits), b'{"a": [1.5e3, true, "\\u00e9"], "b": null}')
-    for name, sample in SAMPLES.items():
-        grammar = compile_schema({"type": "string", "format": name}, vocab, limits=limits)
-        _follow(grammar, f'"{sample}"'.encode())
+def warmup(
+    vocab: Vocabulary, *, limits: Limits | None = None, on_step: Callable[[int, int], None] | None = None
+) -> None:
+    """Compile the kernels (first use ever: half a minute) and build what all JSON grammars share: the states and mask
+    rows of any value, and of a value of each format. `on_step(done, total)` is called after each of them."""
+    steps: list[tuple[Any, bytes]] = [(True, b'{"a": [1.5e3, true, "\\u00e9"], "b": null}')]
+    steps += [({"type": "string", "format": name}, f'"{sample}"'.encode()) for name, sample in SAMPLES.items()]
+    for i, (schema, text) in enumerate(steps, 1):
+        _follow(compile_schema(schema, vocab, limits=limits), text)
+        if on_step is not None:
+            on_step(i, len(steps))
 
 
 def _follow(grammar: CompiledGrammar, text: bytes) -> None:

@@ -35,6 +35,7 @@ from structgen_kernels.arena import (
     i32xn,
 )
 from structgen_kernels.jit import kernel
+from structgen_kernels.keys import forbid_keys
 
 
 @kernel("int64(int64[::1], int32[::1], uint8[::1])")
@@ -103,3 +104,17 @@ def copy_masks(h, states, found, where, out, ends, begin, end):
         if rows[s, S_FLAGS] & ACCEPTS:
             for z in range(ends.shape[0]):
                 out[to, ends[z] >> 5] |= np.uint32(1) << np.uint32(ends[z] & 31)
+
+
+@kernel("int64(int64[::1], int64[::1], int32[::1], uint32[:, ::1])")
+def forbid_rows(h, memories, where, out):
+    """`keys.forbid_keys` of memories[i] on row where[i] of out, uint32 [R, words]; where a memory is 0 nothing is.
+
+    h: the header of the memories; memories: int64 [n], where: int32 [n]. Returns 0 or FULL_CELLS.
+    """
+    for i in range(memories.shape[0]):
+        if memories[i] != 0:
+            status = forbid_keys(h, memories[i], out[where[i]])
+            if status < 0:
+                return status
+    return 0

@@ -84,15 +84,15 @@ def read_text(spec: str) -> str:
     return sys.stdin.read() if spec == "-" else Path(spec).read_text(encoding="utf-8")
 
 
-def read_vocabulary(spec: str | None) -> Vocabulary:
+def read_vocabulary(spec: str | None, vocab_size: int | None = None) -> Vocabulary:
     """The vocabulary of a tokenizer file, folder or name; of the embedded model for None."""
     if spec is None:
-        return Vocabulary.from_file(embedded.tokenizer_path())
+        return Vocabulary.from_file(embedded.tokenizer_path(), vocab_size)
     if Path(spec).exists():
-        return Vocabulary.from_file(spec)
+        return Vocabulary.from_file(spec, vocab_size)
     from transformers import AutoTokenizer
 
-    return Vocabulary.from_tokenizer(AutoTokenizer.from_pretrained(spec))
+    return Vocabulary.from_tokenizer(AutoTokenizer.from_pretrained(spec), vocab_size)
 
 
 def byte_vocabulary() -> Vocabulary:

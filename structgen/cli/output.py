@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 out = Console()
 err = Console(stderr=True)
 
 PROGRESS_AFTER_S = 1.0
+
+OnStep = Callable[[int, int], None]
 
 
 def print_json(document: Any) -> None:
@@ -34,6 +37,24 @@ def progress(doing: str) -> Iterator[None]:
     finally:
         timer.cancel()
         status.stop()
+
+
+@contextmanager
+def steps() -> Iterator[Callable[[str], AbstractContextManager[OnStep]]]:
+    """Progress bars for what is done in several steps, on a terminal: `with step(name) as on_step` is one of them.
+
+    `on_step(done, total)` moves its bar; where it is never called the bar says only that something goes on.
+    """
+    columns = (TextColumn("{task.description:<26}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, disable=not err.is_terminal) as bars:
+
+        @contextmanager
+        def step(name: str) -> Iterator[OnStep]:
+            task = bars.add_task(name, total=None)
+            yield lambda done, total: bars.update(task, completed=done, total=total)
+            bars.update(task, completed=1, total=1)
+
+        yield step
 
 
 def show_bytes(data: bytes) -> str:

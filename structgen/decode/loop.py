@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from structgen.decode.models import LoadedModel
-from structgen.decode.row import Row
+from structgen.decode.row import Row, fill_masks
 from structgen.decode.sampling import Sampling, choose
 from structgen_kernels.bitmask import apply_bitmask
 
@@ -24,7 +24,7 @@ def run(model: LoadedModel, rows: list[Row], sampling: Sampling) -> Iterator[Non
     forward = _Forward(model, [row.prompt_ids for row in rows])
     active = rows
     while True:
-        going = [i for i, row in enumerate(active) if row.finish is None and row.fill_mask(bitmask, i)]
+        going = fill_masks(active, bitmask)
         if not going:
             return
         if len(going) < len(active):

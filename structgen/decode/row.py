@@ -20,6 +20,7 @@ import numpy as np
 
 from structgen.decode.result import Finish, Result, Stats
 from structgen.decode.targets import Target
+from structgen.matcher import fill_batch
 
 if TYPE_CHECKING:
     from structgen.compiler import CompiledGrammar
@@ -73,14 +74,23 @@ class Row:
     def fill_mask(self, bitmask: Any, index: int) -> bool:
         """Writes this step's mask into row `index` of bitmask. False if there is nothing left to ask the model."""
         if self.remaining == 0:
-            return self._end("budget" if self._matcher.is_accepting() else "truncated")
+            return self._spent()
         started = time.perf_counter()
-        if self._closing is not None and self.remaining + 1 - self._closing <= CLOSING_MARGIN:
+        if self._must_close():
             self.fill_closing_mask(bitmask, index)
         else:
             self._matcher.fill_next_token_bitmask(bitmask, index)
-        self._mask_s.append(time.perf_counter() - started)
-        if not (bitmask[index] & self._not_eos).any():
+        return self._filled(bitmask[index], time.perf_counter() - started)
+
+    def _spent(self) -> bool:
+        return self._end("budget" if self._matcher.is_accepting() else "truncated")
+
+    def _must_close(self) -> bool:
+        return self._closing is not None and self.remaining + 1 - self._closing <= CLOSING_MARGIN
+
+    def _filled(self, words: Any, mask_s: float) -> bool:
+        self._mask_s.append(mask_s)
+        if not (words & self._not_eos).any():
             return self._end("complete")
         return True
 
@@ -163,6 +173,28 @@ class Row:
                 max_mask_us=max(mask_us),
             ),
         )
+
+
+def fill_masks(rows: list[Row], bitmask: Any) -> list[int]:
+    """`fill_mask` of each row that is not finished, those with ample room in one call. Those that go on, ascending.
+
+    What one call took is shared out to its rows.
+    """
+    together: list[int] = []
+    alone: list[int] = []
+    for i, row in enumerate(rows):
+        if row.finish is None:
+            (together if row.remaining and not row._must_close() else alone).append(i)
+    if len(together) == 1:
+        alone += together
+        together = []
+    going = [i for i in alone if rows[i].fill_mask(bitmask, i)]
+    if together:
+        started = time.perf_counter()
+        fill_batch([rows[i].matcher for i in together], bitmask, together)
+        each_s = (time.perf_counter() - started) / len(together)
+        going += [i for i in together if rows[i]._filled(bitmask[i], each_s)]
+    return sorted(going)
 
 
 def _words_without(token_ids: frozenset[int], num_words: int) -> Any:

@@ -19,7 +19,7 @@ import torch
 from transformers import LogitsProcessor
 
 from structgen.compiler import CompiledGrammar
-from structgen.matcher import Matcher
+from structgen.matcher import Matcher, fill_batch
 from structgen_kernels.bitmask import apply_bitmask
 
 MAX_PREFIXES = 8_192
@@ -74,21 +74,28 @@ class StructgenLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
             raise ValueError(f"{len(ids)} rows cannot be shared out to {len(self.grammars)} grammars")
         rows_each = len(ids) // len(self.grammars)
         bitmask = np.zeros((len(ids), self._width), dtype=np.int32)
+        matchers, rows = [], []
         for i, row in enumerate(ids):
-            which = i // rows_each
-            self._fill(bitmask, i, self.grammars[which], self._matcher(which, row))
+            matcher = self._matcher(i // rows_each, row)
+            if matcher is not None and not matcher.is_terminated() and not self._closes(bitmask, i, matcher):
+                matchers.append(matcher)
+                rows.append(i)
+            elif matcher is None or matcher.is_terminated():
+                self._only_end(bitmask, i, self.grammars[i // rows_each])
+        fill_batch(matchers, bitmask, rows)
         masked = scores.clone()
         apply_bitmask(masked, torch.from_numpy(bitmask))
         return masked
 
-    def _fill(self, bitmask: Any, index: int, grammar: CompiledGrammar, matcher: Matcher | None) -> None:
-        if matcher is None or matcher.is_terminated():
-            for token in grammar.vocab.eos_token_ids:
-                bitmask[index, token // 32] |= np.uint32(1 << (token % 32)).astype(np.int32)
-            return
-        budget = None if self.max_new_tokens is None else self.max_new_tokens - matcher.num_tokens + 1
-        if budget is None or not matcher.fill_closing_bitmask(bitmask, index, budget):
-            matcher.fill_next_token_bitmask(bitmask, index)
+    def _only_end(self, bitmask: Any, index: int, grammar: CompiledGrammar) -> None:
+        for token in grammar.vocab.eos_token_ids:
+            bitmask[index, token // 32] |= np.uint32(1 << (token % 32)).astype(np.int32)
+
+    def _closes(self, bitmask: Any, index: int, matcher: Matcher) -> bool:
+        """Writes the mask that closes in time; False if there is no need, or no way."""
+        if self.max_new_tokens is None:
+            return False
+        return matcher.fill_closing_bitmask(bitmask, index, self.max_new_tokens - matcher.num_tokens + 1)
 
     def _matcher(self, which: int, row: Any) -> Matcher | None:
         """The matcher after this row; None if the row left the grammar."""

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from structgen.automata.network import ArenaFull
 from structgen_kernels import arena as k
-from structgen_kernels import key_trees, keys
+from structgen_kernels import batches, key_trees, keys
 
 if TYPE_CHECKING:
     from structgen.masks.engine import Engine
@@ -199,6 +199,13 @@ class Memory:
             after = self._engine.advance(state, token)
             if after and not self.after_token(memory, token, after, thin):
                 row[token >> 5] &= ~np.uint32(1 << (token & 31))
+
+    def forbid_rows(
+        self, memories: npt.NDArray[np.int64], out: npt.NDArray[np.uint32], where: npt.NDArray[np.int32]
+    ) -> None:
+        """`forbid` for memories[i] in row where[i] of uint32[rows, words], of grammars that are not thin; 0: none."""
+        with self._lock:
+            _checked(batches.forbid_rows(self._header, memories, where, out))
 
     def is_known(self, memory: int) -> bool:
         """Whether the text is within the spelling of a key that its object has already."""

@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from structgen.automata.network import ArenaFull
 from structgen.errors import BudgetExceeded, MatcherError
-from structgen.masks.engine import Engine
 from structgen.masks.threads import num_processors
 from structgen.matcher.matcher import Matcher, _as_rows
 
@@ -43,7 +42,7 @@ def fill_batch(
     rows = _as_rows(bitmask, max(matcher.grammar.vocab.num_words for matcher in matchers))
     where = _rows_of(n, len(rows), indices)
     states = np.array([matcher._state for matcher in matchers], np.int32)
-    memories = [matcher._memory for matcher in matchers]
+    remembering = any(matcher._memory for matcher in matchers)
     engines = {matcher._engine for matcher in matchers}
     if any(matcher._terminated for matcher in matchers):
         ended = next(i for i, matcher in enumerate(matchers) if matcher._terminated)
@@ -51,14 +50,11 @@ def fill_batch(
     threads = min(num_processors(), MAX_THREADS) if max_threads is None else max(max_threads, 1)
     failed: BudgetExceeded | None = None
     for engine in engines:
-        if len(engines) == 1:
-            which = np.arange(n)
-        else:
-            which = np.array([i for i, matcher in enumerate(matchers) if matcher._engine is engine])
+        which = np.array([i for i, matcher in enumerate(matchers) if matcher._engine is engine])
         try:
             engine.fill_batch(states[which], rows, where[which], num_threads=threads)
-            if any(memories):
-                _forbid(matchers, engine, which, states, memories, rows, where)
+            if remembering:
+                _forbid([matchers[i] for i in which.tolist()], states[which], rows, where[which])
         except (ArenaFull, BudgetExceeded):  # one by one: a matcher carries over to the engine's next generation
             for i in which.tolist():
                 failed = _fill_one(matchers[i], i, bitmask, rows, int(where[i])) or failed
@@ -79,19 +75,18 @@ def _rows_of(n: int, num_rows: int, indices: Sequence[int] | None) -> npt.NDArra
 
 
 def _forbid(
-    matchers: Sequence[Matcher],
-    engine: Engine,
-    which: npt.NDArray[np.intp],
-    states: npt.NDArray[np.int32],
-    memories: list[int],
-    rows: Any,
-    where: npt.NDArray[np.int32],
+    matchers: Sequence[Matcher], states: npt.NDArray[np.int32], rows: Any, where: npt.NDArray[np.int32]
 ) -> None:
-    """Take out of the masks what texts remember."""
-    for i in which.tolist():
-        if memories[i]:
-            matcher = matchers[i]
-            matcher._remembered.forbid(memories[i], rows[where[i]], int(states[i]), matcher._thin)
+    """Take out of the masks of one engine what the texts remember."""
+    memories = np.zeros(len(matchers), np.int64)
+    for i, matcher in enumerate(matchers):
+        if matcher._memory and matcher._thin:
+            matcher._remembered.forbid(matcher._memory, rows[where[i]], int(states[i]), True)
+        else:
+            memories[i] = matcher._memory
+    if memories.any():
+        remembered = next(matcher._remembered for matcher in matchers if matcher._memory)
+        remembered.forbid_rows(memories, rows, where)
 
 
 def _fill_one(matcher: Matcher, i: int, bitmask: Any, rows: Any, row: int) -> BudgetExceeded | None:
