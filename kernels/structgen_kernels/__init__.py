@@ -27,7 +27,18 @@ from structgen_kernels import jit
 # both need is there when the second asks for it. Everything else (the kernels of verification, of sampling) is compiled
 # when it is called first.
 _HERE = ("machine.goto", "masks", "tree_masks.fill_masks")
-_BESIDE = ("tries.guarded_trie", "keys", "texts", "classes", "batches", "bitmask", "members", "machine", "tree_masks")
+_BESIDE = (
+    "tries.guarded_trie",
+    "keys",
+    "texts",
+    "classes",
+    "batches",
+    "bitmask",
+    "members",
+    "machine",
+    "items",
+    "tree_masks",
+)
 _BESIDE_ONLY = "STRUCTGEN_KERNELS_BESIDE"  # in the environment of the second process, which only compiles its share
 
 

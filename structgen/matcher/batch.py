@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from structgen.automata.network import ArenaFull
 from structgen.errors import BudgetExceeded, MatcherError
+from structgen.masks.memory import Memory
 from structgen.masks.threads import num_processors
 from structgen.matcher.matcher import Matcher, _as_rows
 
@@ -79,14 +80,17 @@ def _forbid(
 ) -> None:
     """Take out of the masks of one engine what the texts remember."""
     memories = np.zeros(len(matchers), np.int64)
+    keys_of: Memory | None = None
     for i, matcher in enumerate(matchers):
-        if matcher._memory and matcher._thin:
-            matcher._remembered.forbid(matcher._memory, rows[where[i]], int(states[i]), True)
+        if not matcher._memory:
+            continue
+        remembered = matcher._remembered
+        if isinstance(remembered, Memory) and not matcher._thin:  # as nearly all: in one call
+            keys_of, memories[i] = remembered, matcher._memory
         else:
-            memories[i] = matcher._memory
-    if memories.any():
-        remembered = next(matcher._remembered for matcher in matchers if matcher._memory)
-        remembered.forbid_rows(memories, rows, where)
+            remembered.forbid(matcher._memory, rows[where[i]], int(states[i]), matcher._thin)
+    if keys_of is not None:
+        keys_of.forbid_rows(memories, rows, where)
 
 
 def _fill_one(matcher: Matcher, i: int, bitmask: Any, rows: Any, row: int) -> BudgetExceeded | None:

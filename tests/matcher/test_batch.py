@@ -25,6 +25,8 @@ SCHEMAS: list[Any] = [
     {"type": "object", "properties": {"a": {"type": "string", "maxLength": 4}}, "required": ["a"]},
     {"type": "array", "items": {"enum": ["no", "on", "a"]}, "maxItems": 3},
     {"type": "string", "pattern": "^[ab]{2,5}$"},
+    {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 20}, "uniqueItems": True},
+    {"type": "array", "items": True, "uniqueItems": True},
     {"anyOf": [{"type": "integer"}, {"type": "object", "additionalProperties": {"type": "boolean"}}]},
 ]
 # Its own engine for what is expected, so that no mask is in the store because it was asked for alone.
