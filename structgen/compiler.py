@@ -20,7 +20,6 @@ import numpy.typing as npt
 
 from structgen.automata.network import ArenaFull
 from structgen.errors import BudgetExceeded, GrammarSyntaxError, InvalidSchemaError, MatcherError
-from structgen.grammar.dialects import grammar_to_ir
 from structgen.grammar.form import Embedded
 from structgen.grammar.regex import parse_regex
 from structgen.ir import Call, Node, Rule, Text, literal
@@ -31,7 +30,6 @@ from structgen.schema import SchemaOptions, compile_to_ir
 from structgen.schema.formats import SAMPLES
 from structgen.schema.open_keys import OpenKeys
 from structgen.schema.report import SchemaReport
-from structgen.tags import response_format, tag_to_ir, tools_format
 from structgen.types import Limits
 from structgen.vocab import Vocabulary
 
@@ -284,6 +282,8 @@ def compile_grammar(
         GrammarSyntaxError: the grammar cannot be read, or describes no text; line, column and a hint.
         UnsupportedGrammarError: it cannot be enforced exactly.
     """
+    from structgen.grammar.dialects import grammar_to_ir  # a tenth of the time to import this module
+
     resolve = Embeddings(vocab)
     root = grammar_to_ir(text, dialect=dialect, start=start, lexer=lexer, resolve=resolve)
     return CompiledGrammar(root, vocab, report=None, limits=limits, open_keys=resolve.needed)
@@ -302,6 +302,8 @@ def compile_structural_tag(
         InvalidTagError, UnsupportedTagError: with the JSON pointer of the part.
         CompileError: for a schema or grammar in it.
     """
+    from structgen.tags import response_format, tag_to_ir, tools_format
+
     if isinstance(tag, list):
         tag = tools_format(tag)
     elif (isinstance(tag, dict) and tag.get("type") in ("text", "json_object")) or (

@@ -144,6 +144,15 @@ def test_importing_structgen_loads_neither_torch_nor_transformers() -> None:
     assert done.stdout.strip() == ""
 
 
+def test_compiling_a_schema_loads_no_reader_of_grammars() -> None:
+    code = (
+        "import structgen.compiler, sys; print(*sorted({'torch', 'transformers', 'tokenizers', 'lark', 'interegular', "
+        "'structgen.grammar.dialects', 'structgen.tags'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == ""
+
+
 def test_pyproject_lists_the_packages_that_exist() -> None:
     with (ROOT / "pyproject.toml").open("rb") as file:
         listed = tomllib.load(file)["tool"]["setuptools"]["packages"]
