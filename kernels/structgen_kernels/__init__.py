@@ -36,7 +36,6 @@ _BESIDE = (
     "bitmask",
     "members",
     "machine",
-    "items",
     "tree_masks",
 )
 _BESIDE_ONLY = "STRUCTGEN_KERNELS_BESIDE"  # in the environment of the second process, which only compiles its share

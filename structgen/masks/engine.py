@@ -22,7 +22,6 @@ from structgen.types import Limits
 from structgen.vocab import Vocabulary
 from structgen_kernels import arena as k
 from structgen_kernels import batches, machine, masks, tree_masks
-from structgen_kernels import items as kernel_items
 from structgen_kernels import members as kernel_members
 from structgen_kernels.arena import Arena
 
@@ -274,7 +273,7 @@ class Engine:
 
     def state_of(self, items: list[tuple[int, int, int]]) -> int:
         """The state that is made from these items; 0: none."""
-        return self._run(kernel_items.state_of, np.array(items, np.int32).reshape(-1, 3))
+        return self._run(machine.state_of, np.array(items, np.int32).reshape(-1, 3))
 
     def goto(self, origin: int, rule: int) -> int:
         """The state after a rule that was called in `origin` is complete."""
