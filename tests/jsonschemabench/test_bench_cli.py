@@ -8,9 +8,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+import typer
 from bench_fakes import FakeEngine
 from typer.testing import CliRunner
 
@@ -18,6 +19,7 @@ import jsonschemabench.engines as engines_package
 from jsonschemabench.cli import app
 from jsonschemabench.engines import EngineUnavailable, engine_names, make_engine
 from jsonschemabench.engines.packages import require
+from jsonschemabench.groups import Kept, Where, grouped
 
 runner = CliRunner()
 
@@ -152,3 +154,23 @@ def test_importing_the_command_line_loads_no_engine() -> None:
     code = f"import sys, jsonschemabench.cli; print([m for m in sys.modules if m.split('.')[0] in {heavy}])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_the_options_of_a_group_are_read_one_by_one() -> None:
+    seen: list[Any] = []
+
+    def command(kept: Kept, where: Where, more: Annotated[int, typer.Option("--more")] = 3) -> None:
+        seen.append((kept, where, more))
+
+    app = typer.Typer()
+    app.command()(grouped(command))
+    done = runner.invoke(app, ["--out", "x", "--resume", "--more", "4", "--jobs", "2"], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert seen == [(Kept(Path("x"), True), Where(jobs=2), 4)]
+    assert runner.invoke(app, [], catch_exceptions=False).exit_code == 0
+    assert seen[1] == (Kept(), Where(), 3)
+
+    def twice(kept: Kept, also: Kept) -> None: ...
+
+    with pytest.raises(ValueError, match="duplicate parameter name"):
+        grouped(twice)
