@@ -57,6 +57,8 @@ def test_special_tokens_are_tokens() -> None:
         ("start: a\na[max_tokens=3]: /.*/", UnsupportedGrammarError, (2, 1)),
         ("start: a\na[temperature=0.5]: /.*/", UnsupportedGrammarError, (2, 1)),
         ('start: "a"\n%lark { }', UnsupportedGrammarError, (2, 1)),
+        ("start: a\na[lazy]: /.*/", UnsupportedGrammarError, (2, 1)),
+        ('start: %regex {"substring_words": "a b"}', UnsupportedGrammarError, (1, 8)),
         ('start: "a"{2,}', UnsupportedGrammarError, (1, 11)),
         ('start: %json {"a"', GrammarSyntaxError, (1, 14)),
     ],
