@@ -270,6 +270,9 @@ def tables(grammar: str, count: Count, oracle_name: str, beside: str) -> list[Ta
         (f"mutations that {oracle_name} refuses, refused", _share(count.mutations_refused, count.mutations)),
         ("compile and first mask, ms", f"{count.compile_ms[0]:.0f}, then {count.compile_ms[1]:.0f}"),
     ]
+    if count.peer_texts:
+        taken = _share(count.peer_texts - count.peer_missed, count.peer_texts)
+        facts.append(("read by llguidance token by token", taken))
     ours = Times.of([count.mask_ns])
     columns = ["µs a mask", "structgen"]
     rows = [[name, microseconds(value)] for name, value in ours.rows()]
@@ -279,8 +282,6 @@ def tables(grammar: str, count: Count, oracle_name: str, beside: str) -> list[Ta
         for row, (_, base), (_, value) in zip(rows, same.rows(), theirs.rows(), strict=True):
             row += [microseconds(base), microseconds(value), ratio(value, base)]
         rows.append(["compile, ms", f"{count.compile_ms[0]:.0f}", "", f"{count.peer_compile_ms:.0f}", ""])
-        taken = _share(count.peer_texts - count.peer_missed, count.peer_texts)
-        facts.append(("read by llguidance token by token", taken))
     return [
         Table(f"{grammar}: texts", ("", ""), facts, text_columns=frozenset({0})),
         Table(f"{grammar}: masks", columns, rows, note=f"Beside: {beside}."),
