@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,14 +55,15 @@ def test_the_core_exists() -> None:
             assert f"def {single}(" in (PACKAGE / f"{module}.py").read_text()
 
 
-SMALL = """
+PART = """
 from structgen_kernels.jit import helper, kernel
 {imports}
 
 @helper("int64(int64)")
 def part(x):
     return x + {value}
-
+"""
+ENTRY = """
 @kernel("int64(int64)")
 def {name}(x):
     return {call}(x)
@@ -81,16 +83,21 @@ def package(tmp_path: Path) -> Path:
     for name in ("__init__.py", "jit.py"):
         shutil.copy(PACKAGE / name, folder)
     write(folder, "other", 10)
-    for name in MODULES:
-        module, _, single = name.partition(".")
-        imports = "from structgen_kernels.other import part as far" if module == "masks" else ""
-        text = SMALL.format(imports=imports, value=1, name=single or "entry", call="far" if imports else "part")
-        (folder / f"{module}.py").write_text(text)
+    for module in {name.partition(".")[0] for name in MODULES}:
+        singles = [name.partition(".")[2] for name in MODULES if name.startswith(f"{module}.")]
+        if module == "masks":
+            imports = "from structgen_kernels.other import part as far"
+            write(folder, module, 1, imports=imports, call="far", names=["entry", *singles])
+        else:
+            write(folder, module, 1, names=["entry", *singles])
     return folder
 
 
-def write(folder: Path, module: str, value: int) -> None:
-    (folder / f"{module}.py").write_text(SMALL.format(imports="", value=value, name="entry", call="part"))
+def write(
+    folder: Path, module: str, value: int, *, imports: str = "", call: str = "part", names: Sequence[str] = ("entry",)
+) -> None:
+    text = PART.format(imports=imports, value=value)
+    (folder / f"{module}.py").write_text(text + "".join(ENTRY.format(name=name, call=call) for name in names))
 
 
 def start(package: Path, **environment: str) -> subprocess.Popen[str]:
