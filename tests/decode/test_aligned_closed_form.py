@@ -94,7 +94,7 @@ def test_the_estimate_of_z_is_right_on_average(kind: Any, particles: int) -> Non
         assert weight == pytest.approx(1 / 32, abs=1e-12)
 
 
-@pytest.mark.parametrize("proposal", ["uniform", "prefix", "restart"])
+@pytest.mark.parametrize("proposal", ["uniform", "priority", "prefix", "restart"])
 def test_a_chain_tends_to_the_aligned_law(proposal: Any) -> None:
     zeros = sum(
         sample.tokens == ZEROS

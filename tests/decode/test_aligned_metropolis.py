@@ -46,7 +46,7 @@ def path_of(sampler: MetropolisHastings, tokens: Any) -> Path:
     attempt = Attempt()
     run(sampler.space, Told(sampler.space, tokens), [attempt], use_theta=False, thin=False)
     assert attempt.outcome == "done"
-    return Path.of(attempt)
+    return Path.of(attempt, space=sampler.space)
 
 
 def matrix_of(proposal: Any, model: Any, grammar: Any, law: Any, max_tokens: int) -> np.ndarray:
@@ -113,3 +113,17 @@ def test_options_are_checked() -> None:
         MetropolisHastings(model, grammar, max_tokens=5, proposal="anything")
     with pytest.raises(ValueError, match="steps"):
         MetropolisHastings(model, grammar, max_tokens=5, steps=-1)
+
+
+def test_priority_cuts_where_the_masked_model_was_in_doubt() -> None:
+    """After a 1 every bit is free and the perplexity 2; after a 0 nothing is, so 00000 is cut at its first bit only."""
+    model, grammar, law, max_tokens = BITS
+    sampler = MetropolisHastings(model, grammar, max_tokens=max_tokens, proposal="priority", seed=0)
+    for tokens in law:
+        path = path_of(sampler, tokens)
+        free = [1, 0, 0, 0, 0, 0] if tokens[0] == 0 else [1, 1, 1, 1, 1, 0]
+        np.testing.assert_allclose(path.spreads, free, atol=1e-12)
+        np.testing.assert_allclose(CUTS["priority"](path), np.array(free) / sum(free), atol=1e-12)
+    only = structgen.compile_regex("01101", grammar.vocab)
+    sampler = MetropolisHastings(model, only, max_tokens=5, proposal="priority", seed=0)
+    assert {sample.tokens for sample in sampler.sample(5)} == {(0, 1, 1, 0, 1, 2)}

@@ -16,7 +16,7 @@ from structgen.decode.aligned.result import Sample, Samples
 from structgen.decode.aligned.sampler import Sampler, Tally
 from structgen.decode.aligned.space import START, Place, Space
 
-Proposal = Literal["uniform", "prefix", "restart"]
+Proposal = Literal["uniform", "priority", "prefix", "restart"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,18 +24,20 @@ class Path:
     """A text of n tokens with its end, and what was met on the way; position i is the prefix of i tokens.
 
     places: where the prefixes are; logp: float64 [n], of each token under the model; log_masses: float64 [n], of the
-    mask at each prefix.
+    mask at each prefix; spreads: float64 [n], perplexity less 1 of the masked model at each prefix (0 where one token
+    alone may follow), or empty where nobody asked for it.
     """
 
     tokens: tuple[int, ...]
     places: tuple[Place, ...]
     logp: Floats
     log_masses: Floats
+    spreads: Floats
 
     @classmethod
     def along(cls, space: Space, tokens: Sequence[int]) -> Path:
         """The path of a text of the language; its prefixes are visited where they are not known."""
-        futures, places, logp, masses = space.futures, [START], [], []
+        futures, places, logp, masses, spreads = space.futures, [START], [], [], []
         for node, token in zip(space.walk(tokens), tokens, strict=True):
             edge = futures.edge_of(node, token)
             if edge is None:
@@ -43,19 +45,25 @@ class Path:
             places.append((node, edge))
             logp.append(float(futures.logp[futures.start[node] + edge]))
             masses.append(futures.weights(node, space.scratch, use_theta=False))
-        return cls(tuple(tokens), tuple(places[:-1]), np.array(logp), np.array(masses))
+            spreads.append(spread(space, node))
+        return cls(tuple(tokens), tuple(places[:-1]), np.array(logp), np.array(masses), np.array(spreads))
 
     @classmethod
-    def of(cls, attempt: Attempt, kept: int = 0, old: Path | None = None) -> Path:
-        """The path of a finished attempt under plain masking, which began after the first `kept` tokens of `old`."""
+    def of(cls, attempt: Attempt, kept: int = 0, old: Path | None = None, space: Space | None = None) -> Path:
+        """The path of a finished attempt under plain masking, which began after the first `kept` tokens of `old`.
+
+        `space` is where it was walked, if `spreads` are wanted.
+        """
         steps, sums = np.array(attempt.steps), np.array(attempt.sums)
+        spreads = np.array([] if space is None else [spread(space, space.node(place)) for place in attempt.places])
         if old is None:
-            return cls(tuple(attempt.tokens), tuple(attempt.places), steps, sums)
+            return cls(tuple(attempt.tokens), tuple(attempt.places), steps, sums, spreads)
         return cls(
             (*old.tokens[:kept], *attempt.tokens),
             (*old.places[:kept], *attempt.places),
             np.concatenate((old.logp[:kept], steps)),
             np.concatenate((old.log_masses[:kept], sums)),
+            np.concatenate((old.spreads[:kept], spreads)),
         )
 
     def log_remake(self) -> Floats:
@@ -64,9 +72,24 @@ class Path:
         return rest
 
 
+def spread(space: Space, node: int) -> float:
+    """The perplexity, less 1, of what masking draws from at a node."""
+    log_mass = space.futures.weights(node, space.scratch, use_theta=False)
+    if log_mass == -math.inf:
+        return 0.0
+    logp = space.futures.logp[space.futures.edges(node)] - log_mass
+    return math.expm1(max(-float((np.exp(logp) * logp).sum()), 0.0))
+
+
 def cut_uniform(path: Path) -> Floats:
     """Every position alike."""
     return np.full(len(path.tokens), 1.0 / len(path.tokens))
+
+
+def cut_by_priority(path: Path) -> Floats:
+    """In proportion to the perplexity, less 1, of what was drawn from there: never where there was no choice."""
+    total = float(path.spreads.sum())
+    return path.spreads / total if total > 0.0 else cut_at_start(path)  # no choice anywhere: there is but one text
 
 
 def cut_by_prefix(path: Path) -> Floats:
@@ -86,6 +109,7 @@ def cut_at_start(path: Path) -> Floats:
 
 CUTS: dict[Proposal, Callable[[Path], Floats]] = {
     "uniform": cut_uniform,
+    "priority": cut_by_priority,
     "prefix": cut_by_prefix,
     "restart": cut_at_start,
 }
@@ -115,16 +139,17 @@ class MetropolisHastings(Sampler):
     A step cuts the text somewhere, lets masking write a new ending, and takes the new text or keeps the old one, so
     that detailed balance holds with the aligned law. An ending that runs into the length limit keeps the old text.
 
-    Proposals: "uniform" cuts anywhere; "prefix" in proportion to the model's probability of what is kept; "restart"
-    rewrites all (independence Metropolis–Hastings).
+    Proposals: "uniform" cuts anywhere; "priority" where the masked model was in doubt, in proportion to its perplexity
+    less 1; "restart" rewrites all (independence Metropolis–Hastings): these are the paper's three. "prefix" cuts in
+    proportion to the model's probability of what is kept.
 
     Guarantees: every text is in the language; samples are independent of each other, and their law tends to the aligned
     law as `steps` grows. After any fixed number of steps it is still biased, and nothing says by how much.
 
     Cost: `steps` endings a sample; prefixes met before are free. Chains run in batches.
 
-    Source: "Constrained Sampling for Language Models Should Be Easy: An MCMC Perspective". Proposals differ in where
-    they cut; here the probability of one counts every cut that could have led to it, not only the one drawn.
+    Source: "Constrained Sampling for Language Models Should Be Easy: An MCMC Perspective". As there, the probability of
+    a proposal counts every cut that could have led to it, not only the one drawn.
     """
 
     def __init__(self, *args: Any, steps: int = 10, proposal: Proposal = "uniform", **options: Any) -> None:
@@ -136,6 +161,7 @@ class MetropolisHastings(Sampler):
             raise ValueError(f"proposal must be one of {', '.join(CUTS)}, not {proposal!r}")
         self.steps = steps
         self.cut = CUTS[proposal]
+        self._spread_in = self.space if proposal == "priority" else None
 
     def sample(self, n: int, *, budget: int | None = None) -> Samples:
         """See `Sampler.sample`. Z is estimated from the texts that chains begin with."""
@@ -162,7 +188,7 @@ class MetropolisHastings(Sampler):
             tally.attempts += len(batch)
             for each in batch:
                 tally.estimate(each.logp - each.log_q if each.outcome == "done" else -math.inf)
-            paths += [Path.of(each) for each in batch if each.outcome == "done"]
+            paths += [Path.of(each, space=self._spread_in) for each in batch if each.outcome == "done"]
         return paths
 
     def _step(self, chains: list[Path], tally: Tally) -> list[Path]:
@@ -174,7 +200,7 @@ class MetropolisHastings(Sampler):
         after = []
         for chain, i, each in zip(chains, kept, batch, strict=True):
             if each.outcome == "done":
-                new = Path.of(each, i, chain)
+                new = Path.of(each, i, chain, self._spread_in)
                 if self.source.coin(log_acceptance(chain, new, self.cut)):
                     chain = new
             after.append(chain)
