@@ -85,6 +85,18 @@ def align(
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Runs of each sampler.")] = 2,
     max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Longest text for schemas.")] = 24,
     seed: Annotated[int, typer.Option("--seed", help="Of the sample of schemas.")] = 0,
+    nearer: Annotated[
+        int,
+        typer.Option(
+            "--nearer",
+            min=0,
+            help="Instead: forward passes to a tenth of masking's distance, for so many schemas that can be listed.",
+        ),
+    ] = 0,
+    nearer_drawn: Annotated[
+        int, typer.Option("--nearer-drawn", min=0, help="And for so many that cannot, by draws.")
+    ] = 0,
+    list_budget: Annotated[int, typer.Option("--list-budget", min=1, help="Passes for listing a language.")] = 2500,
     as_json: opt.AsJson = False,
     as_markdown: opt.AsMarkdown = False,
 ) -> None:
@@ -92,6 +104,21 @@ def align(
     from structgen import StructgenError
 
     messages = opt.message_console()
+    if nearer or nearer_drawn:
+        from jsonschemabench import nearer as nearer_
+
+        options = nearer_.Options(max_tokens=max_tokens, list_budget=list_budget, budget=budget, seeds=range(seeds))
+
+        def say(line: str) -> None:
+            messages.print(line, style="dim", markup=False, highlight=False)
+
+        found, left_out = nearer_.collect(data, nearer, nearer_drawn, model, options, say)
+        if as_json:
+            typer.echo(json.dumps({"schemas": [asdict(each) for each in found], "left_out": left_out}, indent=1))
+        else:
+            drawn = nearer_.tables(found, left_out)
+            show(drawn, markdown=as_markdown, console=opt.output_console(), write=typer.echo)
+        return
     chosen = [*TASKS, *schema_tasks(data, sample, seed, max_tokens)]
     done = []
     for task in chosen:
@@ -100,8 +127,8 @@ def align(
         except StructgenError as refused:
             messages.print(f"{task.name}: {refused}", style="yellow", markup=False, highlight=False)
     if as_json:
-        found = [{"task": task.name, **asdict(comparison)} for task, comparison in done]
-        typer.echo(json.dumps(_finite(found), indent=1, ensure_ascii=False))
+        compared = [{"task": task.name, **asdict(comparison)} for task, comparison in done]
+        typer.echo(json.dumps(_finite(compared), indent=1, ensure_ascii=False))
     else:
         show(tables(done), markdown=as_markdown, console=opt.output_console(), write=typer.echo)
 
@@ -135,13 +162,14 @@ def tables(done: Sequence[tuple[AlignTask, Any]]) -> list[Table]:
     off, runs = [], []
     for task, found in done:
         error = "" if found.is_enumerated else f" ± {found.masking_kl_stderr:.2g}"
+        asap_error = "" if found.is_enumerated else f" ± {found.asap_kl_stderr:.2g}"
         off.append(
             (
                 task.name,
                 f"{found.log_z.value:.3f}" + ("" if found.is_exact else f" ± {found.log_z.stderr:.2g}"),
                 "all texts" if found.is_enumerated else "yes" if found.is_exact else "no",
                 f"{found.masking_kl:.3g}{error}",
-                "–" if math.isnan(found.asap_kl) else f"{found.asap_kl:.3g}",
+                "–" if math.isnan(found.asap_kl) else f"{found.asap_kl:.3g}{asap_error}",
                 f"{found.acceptance:.1%}",
                 f"{found.effective_size:.1f} of {found.num_masked}",
             )

@@ -88,7 +88,8 @@ def align(
     print(f"KL(masking ‖ aligned) {found.masking_kl:.4g}{error} nats")
     print(f"effective size of {found.num_masked} weighted samples of masking: {found.effective_size:.1f}")
     if not math.isnan(found.asap_kl):
-        print(f"KL(ASAp's next text ‖ aligned) after the budget: {found.asap_kl:.4g} nats")
+        error = "" if found.is_enumerated else f" ± {found.asap_kl_stderr:.2g}"
+        print(f"KL(ASAp's next text ‖ aligned) after the budget: {found.asap_kl:.4g}{error} nats")
     if not math.isnan(found.acceptance):
         print(f"CARS' acceptance after the budget: {found.acceptance:.1%}")
     table = Table("sampler", "samples", "passes a sample", "KL of the samples", "own ms a sample", "note")

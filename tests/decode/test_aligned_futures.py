@@ -14,7 +14,7 @@ from aligned_toys import END, LETTERS, Markov, cases, chi_square
 
 import structgen
 from structgen.decode.aligned import CARS, GCD, ASAp, MetropolisHastings
-from structgen.decode.aligned.diagnostics import ends, explore, kl_divergence
+from structgen.decode.aligned.diagnostics import count_prefixes, ends, explore, kl_divergence
 from structgen.decode.aligned.futures import ROOT, Futures, Key
 from structgen.decode.aligned.model import Shape
 from structgen.decode.aligned.saved import load_futures, save_futures
@@ -254,6 +254,10 @@ def test_exploring_finds_every_text(model: Any, grammar: Any, law: Any) -> None:
         previous = low, high
         if space.futures.is_complete():
             break
+    number = count_prefixes(grammar, max_tokens=MAX_TOKENS, limit=10**4)
+    assert number is not None and space.forward_passes <= number  # a model may leave out what it never says
+    assert count_prefixes(grammar, max_tokens=MAX_TOKENS, limit=number) == number
+    assert count_prefixes(grammar, max_tokens=MAX_TOKENS, limit=number - 1) is None
     found = ends(space.futures)
     assert dict(zip(found.texts, np.exp(found.logp), strict=True)) == pytest.approx(law, rel=1e-9)
     masked = {tokens: p / sum(np.exp(found.log_q)) for tokens, p in zip(found.texts, np.exp(found.log_q), strict=True)}

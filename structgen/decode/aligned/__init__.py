@@ -9,13 +9,15 @@ from structgen.decode.aligned.asap import ASAp
 from structgen.decode.aligned.awrs import AWRS
 from structgen.decode.aligned.cars import CARS
 from structgen.decode.aligned.compare import Comparison, Run, compare
+from structgen.decode.aligned.diagnostics import Recorded, count_prefixes
 from structgen.decode.aligned.exact import Exact
 from structgen.decode.aligned.futures import Futures, Key
 from structgen.decode.aligned.gcd import GCD
-from structgen.decode.aligned.language import Predicate
+from structgen.decode.aligned.language import Predicate, TextPredicate
 from structgen.decode.aligned.metropolis import MetropolisHastings
-from structgen.decode.aligned.model import ContextModel, KnownModel, LanguageModel
+from structgen.decode.aligned.model import ContextModel, KnownModel, LanguageModel, Shape
 from structgen.decode.aligned.prompted import Prompted, prompted
+from structgen.decode.aligned.reference import Reference
 from structgen.decode.aligned.rejection import Rejection
 from structgen.decode.aligned.result import LogZ, Sample, Samples
 from structgen.decode.aligned.saved import load_futures, save_futures
@@ -38,11 +40,16 @@ __all__ = [
     "MetropolisHastings",
     "Predicate",
     "Prompted",
+    "Recorded",
+    "Reference",
     "Rejection",
     "Run",
     "Sample",
     "Samples",
+    "Shape",
+    "TextPredicate",
     "compare",
+    "count_prefixes",
     "load_futures",
     "prompted",
     "save_futures",

@@ -44,7 +44,7 @@ class AWRS:
 
     Args:
         model: a `LanguageModel`, with its prompt.
-        constraint: a `Predicate`, or a `CompiledGrammar`, which is then asked token by token.
+        constraint: a `Predicate` (`TextPredicate` asks about text), or a `CompiledGrammar`, asked token by token.
         max_tokens: the longest text; its end-of-text token is not counted.
         eos_token_ids: which tokens end a text; None: the grammar's.
         correct: see above; else particles are resampled by `ess_threshold` (see `SMC`).

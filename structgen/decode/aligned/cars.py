@@ -10,8 +10,7 @@ class CARS(Rejection):
     without their mask, and an attempt that leaves the language is rejected.
 
     Guarantees: samples are independent draws from the aligned law, the first as well as the last. The acceptance rate
-    is Z / theta(empty prefix), which only rises; theta where an attempt is accepted and 0 where not is an unbiased
-    estimate of Z.
+    is Z / theta(empty prefix), which only rises; so acceptances and the bounds at the time tell Z.
 
     Cost: 1 / acceptance attempts a sample: at first as many as `Rejection` needs, where Z is small many. A
     rejected attempt costs the forward passes of the prefixes it was first to see. Memory as `ASAp`.

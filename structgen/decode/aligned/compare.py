@@ -13,22 +13,20 @@ import numpy as np
 from structgen.decode.aligned.asap import ASAp
 from structgen.decode.aligned.awrs import AWRS
 from structgen.decode.aligned.cars import CARS
-from structgen.decode.aligned.diagnostics import Recorded, empirical_kl, ends, explore, masking_kl
+from structgen.decode.aligned.diagnostics import Recorded, empirical_kl
 from structgen.decode.aligned.exact import Exact
 from structgen.decode.aligned.gcd import GCD
 from structgen.decode.aligned.metropolis import MetropolisHastings
-from structgen.decode.aligned.model import LanguageModel
+from structgen.decode.aligned.model import LanguageModel, Shape
+from structgen.decode.aligned.reference import Reference
 from structgen.decode.aligned.rejection import Rejection
 from structgen.decode.aligned.result import LogZ, Sample
 from structgen.decode.aligned.smc import SMC
-from structgen.decode.aligned.space import Space
 from structgen.errors import BudgetExceeded
 
 if TYPE_CHECKING:
     from structgen.compiler import CompiledGrammar
 
-KNOWN_GAP = 1e-3
-"""log Z counts as worked out when it is known to so many nats."""
 MOST_SAMPLES = 400
 """Samples that a sampler draws at most for each seed: where all prefixes are known, no budget ends it."""
 _POPULATION = 16
@@ -84,9 +82,9 @@ class Comparison:
     log_z: worked out where `is_exact` (then `value` is the middle of the bracket), else estimated by CARS.
     is_enumerated: whether every text of the language was seen.
     masking_kl, masking_kl_stderr: KL(masking ‖ aligned) in nats; summed over the texts (error 0) where `is_enumerated`,
-        else estimated from `num_masked` samples, the error of log Z included.
+        else estimated from draws of masking and CARS, the error of log Z included (see `Reference.kl`).
     effective_size: what `num_masked` samples of masking are worth, weighted (Kish).
-    asap_kl: KL(ASAp's next text ‖ aligned) after the budget, the mean over seeds; nan unless `is_enumerated`.
+    asap_kl, asap_kl_stderr: KL(ASAp's next text ‖ aligned) after the budget, likewise, the mean over seeds.
     acceptance: of CARS after the budget, by its bound: Z / theta; nan where CARS did nothing.
     num_texts, explored: texts found while log Z was worked out, and the forward passes that took.
     """
@@ -99,6 +97,7 @@ class Comparison:
     num_masked: int
     effective_size: float
     asap_kl: float
+    asap_kl_stderr: float
     acceptance: float
     num_texts: int
     explored: int
@@ -125,27 +124,18 @@ def compare(
     temperature, top_k, top_p.
     """
     model = Recorded(model)
-    known = Space(model, grammar, max_tokens=max_tokens, shape=_shape(shape))
-    low, high = explore(known, budget=budget if explore_budget is None else explore_budget, gap=-1.0)
-    is_exact = high - low <= KNOWN_GAP
-    masking = GCD(model, grammar, max_tokens=max_tokens, seed=seeds[0], **shape)
-    masked = masking.sample(num_masked, budget=max(budget, 1) * 20)
-    if is_exact:
-        log_z = LogZ((low + high) / 2.0, (high - low) / 2.0, low, high)
-    else:
-        drawn = CARS(model, grammar, max_tokens=max_tokens, seed=seeds[0], **shape).sample(num_masked, budget=budget)
-        estimates = drawn.log_z if len(drawn) else masked.log_z
-        log_z = LogZ(estimates.value, estimates.stderr, max(low, estimates.lower), min(high, estimates.upper))
-    known_ends = ends(known.futures)
-    # Masking may love texts that the model hardly ever writes, and that were therefore left out: a law is summed over
-    # only where nothing was.
-    is_enumerated = is_exact and known.futures.is_complete() and len(known_ends.texts) > 0
-    kl, stderr = math.nan, math.nan
-    if is_enumerated:
-        kl, stderr = known_ends.kl(), 0.0
-    elif len(masked) > 1:
-        kl, stderr = masking_kl(masked, masked.attempts - len(masked), log_z.value)
-        stderr = math.hypot(stderr, log_z.stderr)
+    reference = Reference(
+        model,
+        grammar,
+        max_tokens=max_tokens,
+        shape=Shape(**shape),
+        list_budget=budget if explore_budget is None else explore_budget,
+        num_draws=num_masked,
+        budget=4 * budget,
+        seed=seeds[0],
+    )
+    log_z, masked = reference.log_z, reference.masked
+    kl, stderr = reference.kl()
     runs, asap_kls, thetas = [], [], []
     for name in samplers:
         entry = SAMPLERS[name]
@@ -153,30 +143,25 @@ def compare(
             entry.make(model, grammar, max_tokens=max_tokens, seed=seed, **entry.options, **shape) for seed in seeds
         ]
         runs.append(_run(name, entry, made, budget, log_z.value, most_samples))
-        if name == "ASAp" and is_enumerated:
-            asap_kls = [ends(known.futures, sampler.futures).kl() for sampler in made]
+        if name == "ASAp":
+            asap_kls = [reference.kl(sampler.futures) for sampler in made]
         if name == "CARS":
             thetas = [sampler.futures.bracket()[1] for sampler in made]
     return Comparison(
         log_z=log_z,
-        is_exact=is_exact,
-        is_enumerated=is_enumerated,
+        is_exact=reference.is_exact,
+        is_enumerated=reference.is_listed,
         masking_kl=kl,
         masking_kl_stderr=stderr,
         num_masked=len(masked),
         effective_size=masked.effective_size(),
-        asap_kl=float(np.mean(asap_kls)) if asap_kls else math.nan,
+        asap_kl=float(np.mean([value for value, _ in asap_kls])) if asap_kls else math.nan,
+        asap_kl_stderr=float(np.mean([error for _, error in asap_kls])) if asap_kls else math.nan,
         acceptance=math.exp(min(log_z.value - float(np.mean(thetas)), 0.0)) if thetas else math.nan,
-        num_texts=len(known_ends.texts),
-        explored=known.forward_passes,
+        num_texts=len(reference.listed.texts),
+        explored=reference.explored,
         runs=tuple(runs),
     )
-
-
-def _shape(options: dict[str, Any]) -> Any:
-    from structgen.decode.aligned.model import Shape
-
-    return Shape(**options)
 
 
 def _run(name: str, entry: Entry, made: Sequence[Any], budget: int, log_z: float, most_samples: int) -> Run:

@@ -6,16 +6,20 @@ import heapq
 import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from structgen.decode.aligned.futures import ROOT, Floats, Futures
+from structgen.decode.aligned.language import NO_STATE, Masked
 from structgen.decode.aligned.metropolis import CUTS, Path, Proposal, log_acceptance, log_proposal
 from structgen.decode.aligned.model import LanguageModel, Rows
 from structgen.decode.aligned.result import Sample, log_mean
 from structgen.decode.aligned.space import START, Place, Space
 from structgen_kernels.futures import END
+
+if TYPE_CHECKING:
+    from structgen.compiler import CompiledGrammar
 
 Text = TypeVar("Text", bound=Hashable)
 
@@ -68,17 +72,6 @@ def empirical_kl(samples: Iterable[Sample], log_z: float) -> float:
     return math.fsum(p * (math.log(p) - target[tokens]) for tokens, p in law.items() if p > 0.0)
 
 
-def masking_kl(samples: Sequence[Sample], num_failed: int, log_z: float) -> tuple[float, float]:
-    """KL(masking ‖ aligned) in nats from samples of `GCD`, and its standard error, that of log Z left out.
-
-    Masking's law is taken as the law of what it finishes: attempts that failed are made up for.
-    """
-    logs = np.array([sample.log_weight for sample in samples])
-    finished = len(samples) / (len(samples) + num_failed)
-    value = log_z - math.log(finished) - float(logs.mean())
-    return value, float(logs.std(ddof=1)) / math.sqrt(len(logs)) if len(logs) > 1 else math.nan
-
-
 def explore(space: Space, *, budget: int, gap: float = 1e-9) -> tuple[float, float]:
     """Visit prefixes, those of the greatest mass first, until log Z is known within `gap`; returns its bracket.
 
@@ -101,6 +94,35 @@ def explore(space: Space, *, budget: int, gap: float = 1e-9) -> tuple[float, flo
                 heapq.heappush(order, (-float(masses[edge]), (node, edge)))
             assert place == START or node != ROOT
     return futures.bracket()
+
+
+def count_prefixes(grammar: CompiledGrammar, *, max_tokens: int, limit: int) -> int | None:
+    """How many prefixes of texts of the language there are, the empty one included; None: more than `limit`.
+
+    They are counted by state, without a model: so many forward passes would list the language, at most.
+    """
+    language = Masked(grammar)
+    level: dict[int, tuple[int, tuple[int, ...]]] = {NO_STATE: (1, ())}  # how many prefixes, and one of them
+    total = 0
+    if limit < 1:
+        return None
+    for depth in range(max_tokens + 1):
+        total += sum(number for number, _ in level.values())
+        grown = 0
+        below: dict[int, tuple[int, tuple[int, ...]]] = {}
+        for known, (number, prefix) in level.items():
+            state, mask = language.mask(known, prefix, ends_only=depth == max_tokens)
+            tokens = np.flatnonzero(np.unpackbits(mask.view(np.uint8), bitorder="little")).tolist()
+            tokens = [token for token in tokens if token not in language.ends]
+            grown += number * len(tokens)
+            if total + grown > limit:
+                return None
+            for token in tokens:
+                after = language.after(state, prefix, token)
+                before = below.get(after, (0, (*prefix, token)))
+                below[after] = before[0] + number, before[1]
+        level = below
+    return total
 
 
 @dataclass(frozen=True, eq=False)

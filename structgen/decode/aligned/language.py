@@ -6,7 +6,7 @@ state is derived again from its tokens. `Predicate` is what AWRS takes: a black 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
@@ -16,6 +16,7 @@ from structgen.errors import MatcherError
 
 if TYPE_CHECKING:
     from structgen.compiler import CompiledGrammar
+    from structgen.vocab import Vocabulary
 
 NO_STATE = -1
 """In place of a state: derive it from the tokens."""
@@ -69,6 +70,46 @@ class Masked:
         for token in tokens:
             state = self.grammar.advance(state, token)
         return state
+
+
+class TextPredicate:
+    """A check of text as a black box, alone or beside a grammar: a static analysis, say.
+
+    >>> def starts_small(text: bytes) -> bool:
+    ...     return not text[:1].isupper()
+    >>> TextPredicate(vocab, starts_small)  # doctest: +SKIP
+
+    Args:
+        vocab: the vocabulary.
+        may_begin: whether some good text may begin with these bytes (which may end within a character). Where it says
+            yes too often, texts come to nothing later; where it says no, no text begins so.
+        is_whole: whether these bytes are a good text; None: as `may_begin`.
+        grammar: what texts must satisfy besides; it is asked first.
+    """
+
+    def __init__(
+        self,
+        vocab: Vocabulary,
+        may_begin: Callable[[bytes], bool],
+        is_whole: Callable[[bytes], bool] | None = None,
+        *,
+        grammar: CompiledGrammar | None = None,
+    ) -> None:
+        self.vocab = vocab
+        self._may_begin = may_begin
+        self._is_whole = is_whole or may_begin
+        self._grammar = None if grammar is None else GrammarPredicate(grammar)
+        self._ends = frozenset(vocab.eos_token_ids)
+
+    def allows(self, prefix: Sequence[int], token: int) -> bool:
+        """See `Predicate.allows`."""
+        if self._grammar is not None and not self._grammar.allows(prefix, token):
+            return False
+        text = self.vocab.decode(list(prefix))
+        if token in self._ends:
+            return self._is_whole(text)
+        added = self.vocab.token_bytes(token)
+        return bool(added) and self._may_begin(text + added)
 
 
 class GrammarPredicate:

@@ -6,7 +6,7 @@ import math
 
 from structgen.decode.aligned import attempts
 from structgen.decode.aligned.attempts import Attempt
-from structgen.decode.aligned.result import Sample, Samples
+from structgen.decode.aligned.result import LogZ, Sample, Samples
 from structgen.decode.aligned.sampler import Sampler, Tally
 
 
@@ -26,6 +26,8 @@ class Rejection(Sampler):
         """See `Sampler.sample`. Accepted samples beyond n are dropped, those of the highest numbers."""
         tally = Tally(self.space, n, budget)
         found: list[Sample] = []
+        outcomes: list[bool] = []
+        bounds: list[float] = []
         tried = passes = 0
         while (status := tally.status(len(found))) is None:
             self.futures.new_round()
@@ -36,9 +38,11 @@ class Rejection(Sampler):
             for each in batch:
                 tried, passes = tried + 1, passes + each.forward_passes
                 accepted = each.outcome == "done"
-                tally.estimate(bound if accepted else -math.inf)
+                tally.failures += not accepted
+                outcomes.append(accepted)
+                bounds.append(bound)
                 if accepted:
                     found.append(Sample(tuple(each.tokens), each.logp, 0.0, tried, passes))
                     tried = passes = 0
             tally.attempts += len(batch)
-        return tally.samples(found, status)
+        return tally.samples(found, status, LogZ.of_acceptance(outcomes, bounds, self.futures.bracket()))

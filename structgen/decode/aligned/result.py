@@ -38,7 +38,7 @@ class LogZ:
 
     value: an estimate in nats: the log of a mean of estimates of Z, each of them unbiased whatever went before. (Where
         their number hangs on their outcome, as in drawing until n texts are found, the mean is biased by as much as one
-        estimate in all of them.) nan where there is none.
+        estimate in all of them.) Of `Rejection` and `CARS` see `of_acceptance`. nan where there is none.
     stderr: its standard error in nats (of Z, divided by Z); nan where it cannot be told from one number.
     lower, upper: log Z lies between them for certain: mass of the ends already seen, and bound of the trie.
     """
@@ -53,6 +53,23 @@ class LogZ:
         """From unbiased estimates of Z that were made one after the other, as logarithms; -inf is an estimate of 0."""
         value, stderr = log_mean(log_weights)
         return cls(value, stderr, *bracket)
+
+    @classmethod
+    def of_acceptance(cls, accepted: Sequence[bool], log_bounds: Sequence[float], bracket: tuple[float, float]) -> LogZ:
+        """From attempts of which each was accepted with probability Z over its bound.
+
+        The attempts accepted over the sum of the inverse bounds, kept within the bracket. (The plain mean of "bound if
+        accepted" is unbiased, and useless where bounds begin at 1 and end at a tiny Z: nearly all of it is then in a
+        first acceptance that never comes.)
+        """
+        bounds = np.array(log_bounds, np.float64)
+        num = sum(accepted)
+        if not num:
+            return cls(math.nan if not len(bounds) else -math.inf, math.nan, *bracket)
+        inverse, _ = log_mean(-bounds)
+        value = min(max(math.log(num) - inverse - math.log(len(bounds)), bracket[0]), bracket[1])
+        p = np.exp(np.minimum(value - bounds, 0.0))
+        return cls(value, math.sqrt(float((p * (1.0 - p)).sum())) / num, *bracket)
 
 
 @dataclass(frozen=True, slots=True)
