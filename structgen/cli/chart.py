@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-WIDTH, HEIGHT = 720, 420
-LEFT, RIGHT, TOP, BOTTOM = 64, 110, 36, 52
-COLOURS = ("#c62828", "#8d6e63", "#1565c0", "#2e7d32", "#6a1b9a", "#ef6c00", "#00838f", "#37474f")
-DASHES = ("", "6 3", "", "", "2 3", "8 3 2 3", "4 4", "1 3")
+WIDTH, HEIGHT = 740, 420
+LEFT, RIGHT, TOP, BOTTOM = 64, 130, 36, 52
+COLOURS = ("#c62828", "#8d6e63", "#1565c0", "#2e7d32", "#6a1b9a", "#ef6c00", "#00838f", "#37474f", "#9e9d24")
+DASHES = ("", "6 3", "", "", "2 3", "8 3 2 3", "4 4", "1 3", "10 4")
 
 Points = Sequence[tuple[float, float]]
 
@@ -27,14 +27,14 @@ def line_chart(title: str, x_label: str, y_label: str, series: Sequence[tuple[st
         return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)
 
     parts = [f'<text x="{LEFT}" y="20" font-weight="bold">{escape(title)}</text>']
-    for exponent in range(math.ceil(x_low), math.floor(x_high) + 1):
-        x, _ = place(10.0**exponent, 10.0**y_low)
+    for tick in _ticks(x_low, x_high):
+        x, _ = place(tick, 10.0**y_low)
         parts.append(_line(x, TOP, x, HEIGHT - BOTTOM))
-        parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{10**exponent:,}</text>')
-    for exponent in range(math.ceil(y_low), math.floor(y_high) + 1):
-        _, y = place(10.0**x_low, 10.0**exponent)
+        parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{tick:,.10g}</text>')
+    for tick in _ticks(y_low, y_high):
+        _, y = place(10.0**x_low, tick)
         parts.append(_line(LEFT, y, WIDTH - RIGHT, y))
-        parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{10.0**exponent:g}</text>')
+        parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
     middle = (LEFT + WIDTH - RIGHT) / 2
     parts.append(f'<text x="{middle:.0f}" y="{HEIGHT - 12}" text-anchor="middle">{escape(x_label)}</text>')
     height = (TOP + HEIGHT - BOTTOM) / 2
@@ -66,6 +66,13 @@ def line_chart(title: str, x_label: str, y_label: str, series: Sequence[tuple[st
         + "".join(parts)
         + "</svg>\n"
     )
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round numbers between two exponents: powers of ten, and twice and five times those where there are few."""
+    steps = (1.0,) if high - low >= 1.5 else (1.0, 2.0, 5.0)
+    numbers = [step * 10.0**exponent for exponent in range(math.floor(low), math.ceil(high) + 1) for step in steps]
+    return [number for number in numbers if low - 1e-9 <= math.log10(number) <= high + 1e-9]
 
 
 def _decades(values: Sequence[float]) -> tuple[float, float]:

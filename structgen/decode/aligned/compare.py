@@ -178,8 +178,8 @@ def _run(name: str, entry: Entry, made: Sequence[Any], budget: int, log_z: float
         while passes < budget and attempts < _MOST_ATTEMPTS * budget and len(found) < most_samples:
             try:
                 samples = sampler.sample(entry.step, budget=budget - passes)
-            except BudgetExceeded as refused:
-                note = refused.message
+            except BudgetExceeded:  # only `Exact` refuses
+                note = "too large to list"
                 break
             passes += samples.forward_passes
             attempts += samples.attempts

@@ -82,7 +82,7 @@ class Reference:
             self.aligned = CARS(model, grammar, seed=seed, **options).sample(num_draws, budget=budget)
             found = self.aligned.log_z if len(self.aligned) else self.masked.log_z
             low, high = max(low, found.lower), min(high, found.upper)
-            self.log_z = LogZ(found.value, min(found.stderr, high - low), low, high)
+            self.log_z = LogZ(min(max(found.value, low), high), min(found.stderr, high - low), low, high)
         self._draws: list[_Path] = []
         if not self.is_listed:
             draws = (*self.masked, *(self.aligned or ()))
