@@ -24,6 +24,7 @@ from jsonschemabench.table import Table
 LEAST_KL = 0.05
 LARGEST_SCHEMA = 800
 NUM_DRAWS = 300
+MOST_TEXTS = 3000
 _GROWTH = 1.15
 
 
@@ -135,16 +136,18 @@ def measure(name: str, schema: Any, model: str | None, options: Options, *, list
 def _until_nearer(reference: Any, sampler: Any, kl: float, budget: int) -> tuple[float, float]:
     """Forward passes until the next text's law is ten times nearer (inf: not within the budget), and where it ends."""
     passes, at, now = 0, 0, kl
-    while passes < budget:
+    texts, at_texts = 0, 0
+    while passes < budget and texts < MOST_TEXTS:
         passes += sampler.sample(1, budget=budget - passes).forward_passes
-        if passes < at:
+        texts += 1
+        if passes < at and texts < at_texts:  # where most is known, passes hardly grow
             continue
         now, error = reference.kl(sampler.futures)
         if now + 2.0 * error <= kl / 10.0:
             return passes, now
         if sampler.futures.is_complete():
             break
-        at = math.ceil(passes * _GROWTH)
+        at, at_texts = math.ceil(passes * _GROWTH), texts + max(texts // 4, 5)
     return math.inf, now
 
 
