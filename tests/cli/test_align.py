@@ -109,21 +109,14 @@ def test_the_tasks_of_the_benchmark_have_grammars() -> None:
         assert matcher.is_accepting()
 
 
-@has_model
-def test_a_schema_of_which_it_is_known_when_samplers_come_nearer() -> None:
-    options = nearer.Options(max_tokens=4, list_budget=300, budget=60, seeds=(0,))
-    found = nearer.measure("numbers", {"enum": [1, 2, 12, "x"]}, None, options, listed=True)
-    assert isinstance(found, nearer.Nearer)
-    assert found.num_texts is not None and found.num_texts >= 4 and found.kl_stderr == 0.0
-    assert found.kl >= nearer.LEAST_KL
-    assert found.first is not None and found.tenth is not None and found.first <= found.tenth <= 60
-    assert found.again is not None and found.again <= found.tenth
-    assert found.asap is None or found.asap_left <= 0.1
-    assert nearer.measure("one", {"const": 1}, None, options, listed=True) == "fewer than three texts"
-    assert nearer.measure("text", {"type": "string"}, None, options, listed=True) == "the language cannot be listed"
-    assert nearer.measure("one", {"const": 1}, None, options, listed=False) == "the language can be listed"
-    rows, summary = nearer.tables([found], Counter({"refused": 2}))
-    assert len(rows.rows) == 1 and "2: refused" in rows.note and len(summary.rows) == 5
+def test_the_table_of_when_samplers_come_nearer() -> None:
+    listed = nearer.Nearer("a", 5, -1.0, 0.0, 0.5, 0.0, 12.0, 0.05, 3.0, 9.0, 0.0, 1.0)
+    drawn = nearer.Nearer("b", None, -2.0, 0.1, 0.7, 0.02, None, 0.6, 4.0, None, None, 2.0)
+    rows, summary = nearer.tables([listed, drawn], Counter({"refused": 2}))
+    assert [row[4] for row in rows.rows] == ["12", "–"] and "± 0.10" in rows.rows[1][2]
+    assert "2: refused" in rows.note
+    assert summary.rows[2] == ("passes until CARS' first text (exact)", "3", "4", "4", "0")
+    assert summary.rows[1][1:] == ("12", "–", "–", "1")
 
 
 @has_model
