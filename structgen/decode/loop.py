@@ -50,10 +50,19 @@ def _choose_all(rows: list[Row], logits: Any, bitmask: Any, sampling: Sampling) 
         take(row, choose(masked[i], sampling, row.generator), logits[i], bitmask[i : i + 1], sampling)
 
 
-def take(row: Row, chosen: tuple[int, float], logits: Any, bitmask: Any, sampling: Sampling) -> int:
+def take(
+    row: Row,
+    chosen: tuple[int, float],
+    logits: Any,
+    bitmask: Any,
+    sampling: Sampling,
+    *,
+    raw_logprob: float | None = None,
+) -> int:
     """Appends a token that was chosen under the mask in bitmask [1, words]; where no ending fits after it, another.
 
-    `chosen` is the token and its log-probability, `logits` float [V] what the model said. Returns the token appended.
+    `chosen` is the token and its log-probability, `logits` float [V] what the model said; `raw_logprob` is that
+    of the token in them, if it is known. Returns the token appended.
     """
     token, logprob = chosen
     if not row.accept(token):
@@ -63,8 +72,11 @@ def take(row: Row, chosen: tuple[int, float], logits: Any, bitmask: Any, samplin
         token, logprob = choose(closing[0], sampling, row.generator)
         accepted = row.accept(token)
         assert accepted, "the closing mask allowed a token after which no ending fits"
+        raw_logprob = None
     row.logprobs.append(logprob)
-    row.raw_logprobs.append(float(logits[token] - torch.logsumexp(logits, -1)))
+    if raw_logprob is None:
+        raw_logprob = float(logits[token] - torch.logsumexp(logits, -1))
+    row.raw_logprobs.append(raw_logprob)
     return token
 
 

@@ -50,6 +50,8 @@ class Row:
     num_draft_tokens: int = 0
     num_accepted_tokens: int = 0
     forward_s: float = 0.0
+    is_closing: bool = False
+    """Whether the mask of this step is a closing one, and not that of the matcher's state."""
 
     def __post_init__(self) -> None:
         self._matcher: Matcher = self.grammar.matcher()
@@ -76,7 +78,8 @@ class Row:
         if self.remaining == 0:
             return self._spent()
         started = time.perf_counter()
-        if self._must_close():
+        self.is_closing = self._must_close()
+        if self.is_closing:
             self.fill_closing_mask(bitmask, index)
         else:
             self._matcher.fill_next_token_bitmask(bitmask, index)

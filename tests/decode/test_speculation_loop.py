@@ -18,6 +18,7 @@ from tiny_model import make_tiny_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import structgen
+from structgen.decode.speculation import verifier
 from structgen.decode.speculation.controllers import Fixed, Goodput, StopByRejection
 from structgen.decode.speculation.copying import Copy
 from structgen.decode.speculation.draft_model import DraftModel
@@ -28,6 +29,7 @@ from structgen.decode.speculation.mixed import Mixed
 from structgen.decode.speculation.outline import Outline
 from structgen.decode.speculation.recycling import TokenRecycling
 from structgen.decode.speculation.sampled import ConstantBranching, StochasticBeam
+from structgen.decode.speculation.text import RowText
 from structgen.decode.speculation.trigram import Trigram
 from structgen.errors import SpeculationError
 
@@ -89,6 +91,40 @@ def test_greedy_text_is_the_same(name: str, cache: Any) -> None:
             assert stats.num_accepted_tokens in (passes_saved, passes_saved + 1)  # the last one may end the text
             accepted += stats.num_accepted_tokens
     assert accepted > 0
+
+
+def _counting(method: Callable[..., int], counts: dict[str, int], name: str) -> Callable[..., int]:
+    def call(*arguments: Any) -> int:
+        counts[name] += 1
+        return method(*arguments)
+
+    return call
+
+
+@pytest.mark.parametrize("name", ["mixed", "independent", "outline"])
+def test_the_fused_kernel_chooses_what_the_texts_choose(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where it pays: on wide rows and on devices. Budgets of 32 and 9 tokens need closing masks."""
+    monkeypatch.setattr(verifier, "MIN_VOCAB_ON_CPU", 0)
+    counts = {"taken": 0, "chosen": 0}
+    for method, counted in (("take", "taken"), ("choose", "chosen")):
+        monkeypatch.setattr(RowText, method, _counting(getattr(RowText, method), counts, counted))
+    drafter = DRAFTERS[name]()
+    for schema in ("person", "either", "tree", "anything"):
+        for budget in (32, 9):
+            options = {**OPTIONS, "max_new_tokens": budget}
+            try:
+                wanted = structgen.generate(PROMPTS, schema=SCHEMAS[schema], model=target(), **options)
+            except structgen.StructgenError:  # no text fits
+                continue
+            for constrain in (True, False):
+                plan = Plan(drafter, Fixed(12), constrain=constrain)
+                got = structgen.generate(PROMPTS, schema=SCHEMAS[schema], model=target(), speculate=plan, **options)
+                assert [each.token_ids for each in got] == [each.token_ids for each in wanted]
+                for one, other in zip(got, wanted, strict=True):
+                    assert one.finish == other.finish
+                    assert one.logprobs == pytest.approx(other.logprobs, abs=1e-5)
+                    assert one.raw_logprobs == pytest.approx(other.raw_logprobs, abs=1e-5)
+    assert counts["taken"] > counts["chosen"] > 0, "both ways are met"
 
 
 @pytest.mark.parametrize("name", [name for name, make in DRAFTERS.items() if make().kind == "deterministic"])

@@ -38,13 +38,16 @@ def plan_of(speculate: Speculate) -> Plan:
 
 def run_rows(model: LoadedModel, rows: list[Row], sampling: Sampling, plan: Plan) -> Iterator[None]:
     """Like `structgen.decode.loop.run`, with drafts: decodes all rows to their ends and yields after every pass."""
-    texts: list[Text] = [RowText(row, sampling, i) for i, row in enumerate(rows)]
+    from structgen.decode.speculation.verifier import verifier_for  # compiles kernels where they are not yet
+
+    texts = [RowText(row, sampling, i) for i, row in enumerate(rows)]
     forward = TreeForward(model.model, cache=_cache(model, rows, plan), hidden=plan.drafter.wants_hidden)
 
     def prefill(going: list[Text]) -> Any:
         return forward.prefill([text.token_ids for text in going], model.pad_token_id)
 
-    return run_speculative(forward, texts, prefill, plan, model.few_threads)
+    verifier = verifier_for(texts, model.model.device, model.vocab.vocab_size)
+    return run_speculative(forward, texts, prefill, plan, model.few_threads, verifier)
 
 
 def _cache(model: LoadedModel, rows: list[Row], plan: Plan) -> Any:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import torch
@@ -25,6 +25,10 @@ from structgen.decode.speculation.offered import offered_at
 from structgen.decode.speculation.text import Text
 from structgen.decode.speculation.tree import DraftTree
 from structgen.decode.speculation.walker import legal_nodes
+
+if TYPE_CHECKING:
+    from structgen.decode.speculation.text import RowText
+    from structgen.decode.speculation.verifier import Verified, Verifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +63,12 @@ def run_speculative(
     prefill: Callable[[list[Text]], Any],
     plan: Plan,
     threads: Callable[[], AbstractContextManager[None]] = nullcontext,
+    verifier: Verifier | None = None,
 ) -> Iterator[None]:
     """Decodes all texts to their ends; yields after every pass.
 
     `prefill` reads the prompts of the texts it is given into `forward` and returns logits [B, 1, V]. `threads` is
-    entered around each step.
+    entered around each step. With a `verifier`, which takes `RowText`s only, trees are chosen down in one call.
     """
     going = [text for text in texts if text.open()]
     if not going:
@@ -72,7 +77,7 @@ def run_speculative(
     started = time.perf_counter()
     with torch.inference_mode(), threads():
         logits = prefill(going)
-        _take_all(tracks, logits, forward, plan, time.perf_counter() - started)
+        _take_all(tracks, logits, forward, plan, time.perf_counter() - started, verifier)
     while True:
         yield
         alive = [i for i, track in enumerate(tracks) if track.text.open()]
@@ -87,7 +92,7 @@ def run_speculative(
             logits = _pass(tracks, forward)
             forward_s = time.perf_counter() - started
             plan.controller.passed(sum(1 + track.tree.num_nodes for track in tracks), len(tracks), forward_s)
-            paths = _take_all(tracks, logits, forward, plan, forward_s)
+            paths = _take_all(tracks, logits, forward, plan, forward_s, verifier)
             forward.commit([[0, *path] for path in paths])
 
 
@@ -126,13 +131,24 @@ def _pass(tracks: list[_Track], forward: TreeForward) -> Any:
     return forward.append(tokens, parents)
 
 
-def _take_all(tracks: list[_Track], logits: Any, forward: TreeForward, plan: Plan, forward_s: float) -> list[list[int]]:
+def _take_all(
+    tracks: list[_Track],
+    logits: Any,
+    forward: TreeForward,
+    plan: Plan,
+    forward_s: float,
+    verifier: Verifier | None,
+) -> list[list[int]]:
     """Lets every text choose down its tree; the rows accepted, for each."""
+    verified = None
+    if verifier is not None:
+        texts = [track.text for track in tracks]
+        verified = verifier(cast("list[RowText]", texts), [track.tree for track in tracks], logits)
     paths = []
     for i, track in enumerate(tracks):
         text, tree = track.text, track.tree
         before = len(text.token_ids)
-        path = _descend(text, tree, logits[i])
+        path = _descend(text, tree, logits[i], None if verified is None else verified[i])
         paths.append(path)
         text.passed(tree.num_nodes, len(path), forward_s)
         rows = 1 + tree.num_nodes
@@ -144,18 +160,30 @@ def _take_all(tracks: list[_Track], logits: Any, forward: TreeForward, plan: Pla
     return paths
 
 
-def _descend(text: Text, tree: DraftTree, logits: Any) -> list[int]:
-    """Chooses tokens from the root down for as long as they are in the tree; the rows of those that are."""
+def _descend(text: Text, tree: DraftTree, logits: Any, verified: Verified | None) -> list[int]:
+    """Chooses tokens from the root down for as long as they are in the tree; the rows of those that are.
+
+    `verified` is what is chosen under the masks of the grammar's states; it holds until the text needs another mask.
+    """
     tokens, parents = tree.tokens.tolist(), tree.parents.tolist()
     path: list[int] = []
     row = 0
     while True:
         children = [i + 1 for i, parent in enumerate(parents) if parent == row]
-        offered = offered_at(tree, row, children)
-        token = text.choose(logits[row], offered)
+        depth = len(path)
+        if verified is not None and depth < len(verified.tokens):
+            row_text = cast("RowText", text)
+            wanted = verified.tokens[depth]
+            token = row_text.take(wanted, verified.logprobs[depth], verified.raw_logprobs[depth], logits[row])
+            if token != wanted:
+                verified = None
+        else:
+            token = text.choose(logits[row], offered_at(tree, row, children))
         row = next((child for child in children if tokens[child - 1] == token), 0)
         if row == 0:
             return path
         path.append(row)
         if not text.open():
             return path
+        if verified is not None and cast("RowText", text).is_closing:
+            verified = None

@@ -75,6 +75,23 @@ class RowText:
     def open(self) -> bool:
         return self.row.finish is None and self.row.fill_mask(self._bitmask, 0)
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether the mask it opened with is not that of its grammar's state."""
+        return self.row.is_closing
+
+    @property
+    def mask(self) -> npt.NDArray[np.int32]:
+        """The mask it opened with, int32 [1, words]."""
+        return self._bitmask
+
+    def take(self, token: int, logprob: float, raw_logprob: float, logits: Any) -> int:
+        """Appends a token that was chosen for it, or, where no ending fits after it, another; returns that."""
+        chosen = token, logprob
+        taken = take(self.row, chosen, logits, self._bitmask, self.sampling, raw_logprob=raw_logprob)
+        self.token_ids.append(taken)
+        return taken
+
     def choose(self, logits: Any, offered: Offered | None) -> int:
         masked = logits[None].clone()
         apply_bitmask(masked, self._bitmask)
