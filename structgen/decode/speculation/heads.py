@@ -129,9 +129,9 @@ def load_head(path: str | os.PathLike[str], model: Any) -> HydraHead:
             f"the head is for hidden states of {hidden_size}, the model has {embed.shape[1]}",
             advice="train_head makes one for this model",
         )
-    head = HydraHead(hidden_size, width)
+    head = HydraHead(hidden_size, width).to(device=embed.device, dtype=embed.dtype)
     head.load_state_dict(weights)
-    return _finished(head.to(device=embed.device, dtype=embed.dtype))
+    return _finished(head)
 
 
 def train_head(
