@@ -29,6 +29,7 @@ from structgen_kernels import jit
 _HERE = ("machine.goto", "masks", "tree_masks.fill_masks")
 _BESIDE = (
     "tries.guarded_trie",
+    "tries.list_siblings",
     "keys",
     "texts",
     "classes",

@@ -74,7 +74,9 @@ LEAVES = 49  # scratch: what an item is before any byte: PC of an instruction th
 CLASS_TABLE = 50  # hash table of CLASSES
 CALLED = 51  # scratch beside EXITS: trie nodes at which an item is about to call a rule: NODE, PC of the CALL, ARG
 ENTRY_CALLS = 52  # what is left of entries' tokens where they call a rule: TRIE, PC of the CALL, ARG, next row or 0
-NUM_TABLES = 53
+SIBLINGS = 53  # the vocabulary's trie by parent: BYTE, node; behind a node's children a row (256, end of its subtree)
+SIBLING_AT = 54  # where in SIBLINGS a node of the vocabulary's trie is
+NUM_TABLES = 55
 QUOTING = 256  # byte class {", \\}: outside of these a code point of a JSON string is spelled as itself
 
 # ---- header -------------------------------------------------------------------------------------------------------
@@ -247,6 +249,8 @@ TABLES: dict[int, Table] = {
     CLASS_TABLE: Table("class table", np.int32, 0),
     CALLED: Table("calling nodes", np.int32, 3),
     ENTRY_CALLS: Table("calls of entries", np.int32, 4),
+    SIBLINGS: Table("trie nodes", np.int32, 2),
+    SIBLING_AT: Table("trie nodes", np.int32, 0),
 }
 
 

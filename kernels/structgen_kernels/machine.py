@@ -90,6 +90,7 @@ from structgen_kernels.jit import kernel
 from structgen_kernels.members import may_add, may_end, may_go_on, may_pick, with_member
 from structgen_kernels.sorting import sort_kernel
 
+FEW = 16  # items of a closure that are compared one by one
 NESTED_GUARDS = 64  # guards behind guards without a byte between
 
 
@@ -106,8 +107,23 @@ def _mix(pc, origin, arg):
 def _push(h, pc, origin, arg, n):
     """Add an item to the closure's queue unless it is there. Returns the new length, or FULL."""
     work, seen = i32x3(h, WORK), i32x2(h, SEEN)
+    if n < FEW:  # most closures are small: no hash, no cache misses in its table
+        for j in range(n):
+            if work[j, 0] == pc and work[j, 1] == origin and work[j, 2] == arg:
+                return n
+        work[n, 0] = pc
+        work[n, 1] = origin
+        work[n, 2] = arg
+        return n + 1
     stamp = np.int32(h[STAMP])
     m = h[CAPACITY + SEEN] - 1
+    if n == FEW:
+        for j in range(n):
+            p = np.int64(_mix(work[j, 0], work[j, 1], work[j, 2])) & m
+            while seen[p, 0] == stamp and seen[p, 1] != j:
+                p = (p + 1) & m
+            seen[p, 0] = stamp
+            seen[p, 1] = j
     p = np.int64(_mix(pc, origin, arg)) & m
     while seen[p, 0] == stamp:
         j = seen[p, 1]

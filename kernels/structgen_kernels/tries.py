@@ -19,6 +19,8 @@ from structgen_kernels.arena import (
     FRAMES,
     NODE_TOKENS,
     NODES,
+    SIBLING_AT,
+    SIBLINGS,
     T_DEPTH,
     T_END,
     T_EXITS,
@@ -29,6 +31,7 @@ from structgen_kernels.arena import (
     TRIE_TABLE,
     TRIE_WIDTH,
     TRIES,
+    VOCABULARY,
     full,
     helper,
     i32,
@@ -39,6 +42,29 @@ from structgen_kernels.arena import (
     u64x4,
 )  # fmt: skip
 from structgen_kernels.classes import union_class
+from structgen_kernels.jit import kernel
+
+
+@kernel("int64(int64[::1])")
+def list_siblings(h):
+    """Write SIBLINGS and SIBLING_AT: the children of a node side by side, as its own rows are not. Returns the rows."""
+    nodes, siblings, at = i32x4(h, NODES), i32x2(h, SIBLINGS), i32(h, SIBLING_AT)
+    end = np.int64(i32xn(h, TRIES, TRIE_WIDTH)[VOCABULARY, T_END])
+    n = 0
+    for parent in range(-1, end):
+        child, last = parent + 1, np.int64(nodes[parent, 1]) if parent >= 0 else end
+        if child >= last:
+            continue
+        while child < last:
+            siblings[n, 0] = nodes[child, 0]
+            siblings[n, 1] = child
+            at[child] = n
+            n += 1
+            child = np.int64(nodes[child, 1])
+        siblings[n, 0] = 256
+        siblings[n, 1] = last
+        n += 1
+    return n
 
 
 @helper("int64(int64[::1], int64, int64)")

@@ -57,6 +57,8 @@ from structgen_kernels.arena import (
     S_KERNEL,
     S_NUM_GUARDED,
     SET,
+    SIBLING_AT,
+    SIBLINGS,
     STACK,
     STATE_WIDTH,
     STATES,
@@ -230,6 +232,7 @@ def walk(h, trie, pc, arg):
     first_byte = h[FIRST_BYTE]
     guard = np.int64(tries[trie, T_GUARD])
     by_first_byte = tries[trie, T_FIRST] == tries[VOCABULARY, T_FIRST] and end == tries[VOCABULARY, T_END]
+    siblings, at, listed = i32x2(h, SIBLINGS), i32(h, SIBLING_AT), np.int64(tries[VOCABULARY, T_END])
     caller = ROOT if i32x3(h, RULES)[net[pc, 4], 1] & ROOTED else TOP
     settled, counter = _settled(h, pc, arg)
     if settled < 0:
@@ -279,7 +282,19 @@ def walk(h, trie, pc, arg):
         else:
             dead = (allowed[s, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1) == np.uint64(0)
         if dead or (guard >= 0 and depth == 0 and (classes[guard, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1)):
-            i = subtree
+            if i >= listed:
+                i = subtree
+                continue
+            q = at[i] + 1  # the next sibling that lives; most do not, and side by side they are a few cache lines
+            while True:
+                byte = np.int64(siblings[q, 0])
+                if byte >= 256:
+                    break
+                w = classes[net[alone[depth, 0], 1], byte >> 6] if s == ALONE else allowed[s, byte >> 6]
+                if (w >> np.uint64(byte & 63)) & np.uint64(1):
+                    break
+                q += 1
+            i = np.int64(siblings[q, 1])
             continue
         last = i + 1
         if subtree > last:  # a leaf needs no state: it is alive because the byte is allowed

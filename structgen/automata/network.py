@@ -30,6 +30,7 @@ _WIDTH = 5
 _FAIL_PC = 0
 _WORD = (1 << 64) - 1
 _LAZY_KEYS = 64  # a part of an object's trie of keys with more than these is emitted when it is reached
+_EAGER_MEMBERS = 64  # an object with more keys emits what follows a key when it is reached
 _EAGER_BRANCHES = 4  # a choice with more branches emits their continuations when they are reached
 
 
@@ -382,7 +383,7 @@ class Network:
         first = self._object(node, keys)
         done = self.counter(after, 0, rule=rule)
         tail = self.instruction(k.SPLIT, rule=rule)
-        put_off = len(keys) > _EAGER_BRANCHES
+        put_off = len(keys) > _EAGER_MEMBERS
         targets = [
             (self.lazy if put_off and not isinstance(node.keys[place].rest, Literal) else _now)(
                 self._member, node.keys[place].rest, index, tail, rule, rule=rule

@@ -21,7 +21,7 @@ from structgen.masks.threads import share
 from structgen.types import Limits
 from structgen.vocab import Vocabulary
 from structgen_kernels import arena as k
-from structgen_kernels import batches, machine, masks, tree_masks
+from structgen_kernels import batches, machine, masks, tree_masks, tries
 from structgen_kernels import members as kernel_members
 from structgen_kernels.arena import Arena
 
@@ -78,6 +78,8 @@ def _capacities(vocab: Vocabulary, limits: Limits) -> dict[int, int]:
         k.EXIT_GUARDS: len(trie.nodes) + (1 << 20),
         k.CALLED: len(trie.nodes) + 1,
         k.ENTRY_CALLS: 4 * states,
+        k.SIBLINGS: 2 * len(trie.nodes),
+        k.SIBLING_AT: len(trie.nodes),
         k.OBJECTS: states,
         k.OBJECT_KEYS: 4 * states,
         k.MEMBERS: 2 * states,
@@ -167,6 +169,8 @@ class Engine:
             _short_rows(self.vocab, tables[k.SHORT])
         tables[k.TRIES][k.VOCABULARY] = (0, num_nodes, 0, -1, 0, 0, -1)
         header[k.COUNT + k.TRIES] = 1
+        if fresh:
+            tries.list_siblings(header)
 
     def retire(self, *, keep_store: bool) -> Arena:
         """Give the tables back for the next generation: emptied, or only without states. Every later call raises
