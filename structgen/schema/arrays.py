@@ -35,7 +35,7 @@ def array_node(form: ArrayForm, lowering: Lowering, term: Term, depth: int) -> N
         if items is not None:
             item = _marked(lowering)
             return Call(Rule("distinct items", lambda: _plain_node(form, lowering, term, depth, item), role=ITEMS))
-    return _plain_node(form, lowering, term, depth, lowering.value)
+    return _plain_node(form, lowering, term, depth, lowering.item)
 
 
 def _marked(lowering: Lowering) -> ItemNode:

@@ -65,6 +65,8 @@ _NESTING = 20  # Calls within calls, beyond which terms are expanded one by one.
 _DENSE = 16  # Branches of `oneOf` beyond which they are not taken in pairs where most of them overlap.
 _PRUNE_ABOVE = 8  # Alternatives of one schema beyond which those that are plainly empty are looked for.
 
+_PLAIN = frozenset(["type", "title", "description", "default", "examples", "$comment", "deprecated", "readOnly"])
+
 TYPES: dict[str, Shape] = {
     "null": Shape(null=True),
     "boolean": Shape(booleans=(False, True)),
@@ -100,6 +102,17 @@ class Expander:
                     "the schema applies itself to the same value, without end", pointer=self._atom(term).pointer
                 )
             return known
+        if len(term) == 1:
+            atom = self.schemas.atoms[term[0] >> 1]
+            if (
+                not term[0] & 1
+                and atom.schema.keys() <= _PLAIN
+                and not (atom.is_target or atom.resource.dialect.ignored)
+            ):
+                kind = atom.schema.get("type")
+                if isinstance(kind, str) and atom.meaning is None:
+                    self._shapes[term] = TYPES[kind]  # most schemas are a type and its description
+                    return TYPES[kind]
         if self._nesting >= _NESTING:
             self._prepare(term)
             if term in self._shapes:

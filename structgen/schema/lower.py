@@ -64,6 +64,12 @@ class Lowering:
             call = self._rules[key] = Call(Rule(name, lambda: self.shape(self.expander.shape(term), term, depth)))
         return call
 
+    def item(self, term: Term, depth: int) -> Node:
+        """The node of an array's item. The first stands in another place than the others, so what takes long to emit
+        is a rule."""
+        shape = self.expander.shape(term)
+        return self.called(term, depth) if shape.arrays or shape.objects else self.value(term, depth)
+
     def member_value(self, term: Term, depth: int) -> Node:
         """What stands between a key's colon and the end of its value, as a rule: one for all values that are equal,
         where there are no arrays and objects among them, so that what is known of one serves all."""
