@@ -188,6 +188,17 @@ def completions(matcher: Matcher, depth: int) -> list[bytes]:
     return found
 
 
+def repeats(text: bytes) -> bool:
+    """Whether an object in a JSON text has a key twice, which `json.loads` passes over."""
+    found = []
+
+    def note(pairs: list[tuple[str, Any]]) -> None:
+        found.append(len(dict(pairs)) < len(pairs))
+
+    json.loads(text, object_pairs_hook=note)
+    return any(found)
+
+
 @given(st.sampled_from([*FAT, *THIN]), WALK)
 def test_what_is_forbidden_has_no_completion(schema: Any, walk: list[int]) -> None:
     """Tokens of the network that the mask leaves out: no short text goes on from them (all texts are tried)."""
@@ -206,7 +217,7 @@ def test_what_is_forbidden_has_no_completion(schema: Any, walk: list[int]) -> No
             assert fork.accept_token(token)
             for rest in completions(fork, 7):
                 whole = text + TOKENS[token] + rest
-                assert not validator.is_valid(json.loads(whole)), (text, TOKENS[token], rest)
+                assert repeats(whole) or not validator.is_valid(json.loads(whole)), (text, TOKENS[token], rest)
         tokens = [token for token in tokens if token]
         if not tokens:
             break
