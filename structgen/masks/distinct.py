@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 FLAG = 1 << 59  # of memories of this kind
 THIN_KEYS, THIN_ITEMS, FEWEST = 1, 2, 2  # bits of `thin`, and from which bit on it has how many values an item may be
+MAX_REMOVED = 1 << 16  # masks of which it is kept what was taken out, most often a few words of them
 MAX_SEARCHED = 20_000  # places looked at to tell whether a beginning is a dead end
 
 Place: TypeAlias = "tuple[int, int, Seen]"
@@ -87,6 +88,7 @@ class DistinctMemory:
         self._without: dict[int, int] = {}
         self._opening: dict[int, int] = {}
         self._alive: dict[tuple[int, int, int], bool] = {}
+        self._removed: dict[tuple[int, int, int], tuple[npt.NDArray[np.intp], npt.NDArray[np.uint32]]] = {}
         self._tokens = _Tokens(engine.vocab)
         self._lock = threading.RLock()
         self.start = self._pair(START, self._values.nothing)
@@ -240,6 +242,22 @@ class DistinctMemory:
         self._forbid_values(memory, out[index], state, thin)
 
     def _forbid_values(self, memory: int, row: npt.NDArray[np.uint32], state: int, thin: int) -> None:
+        """`forbid`, without what repeats a key; found once for a state and a memory, as long as there is room."""
+        key = (state, memory, thin)
+        with self._lock:
+            removed = self._removed.get(key)
+            if removed is None:
+                before = row.copy()
+                self._find_values(memory, row, state, thin)
+                before &= ~row
+                words = np.flatnonzero(before)
+                if len(self._removed) >= MAX_REMOVED:
+                    self._removed.clear()
+                self._removed[key] = (words, before[words])
+            elif len(removed[0]):
+                row[removed[0]] &= ~removed[1]
+
+    def _find_values(self, memory: int, row: npt.NDArray[np.uint32], state: int, thin: int) -> None:
         known, seen = self._of[memory & ~FLAG]
         tokens = self._tokens
         with self._lock:
