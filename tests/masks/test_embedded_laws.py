@@ -114,11 +114,10 @@ def test_masks(embed: Any, schema: Any, walk: list[int]) -> None:
             if schema in (UNIQUE, SCHEMAS[3]):
                 assert all(value.count(item) == 1 for item in value), text + rest
         likely = [token for token in tokens if len(TOKENS[token]) > 1 or TOKENS[token] in b'[]{},:"01ab']
-        token = (
-            TOKENS.index(b"<t>")
-            if not text
-            else (likely or [t for t in tokens if t])[choice % len(likely or tokens[1:])]
-        )
+        going_on = likely or [token for token in tokens if TOKENS[token]]
+        if not going_on:
+            break
+        token = going_on[choice % len(going_on)] if text else TOKENS.index(b"<t>")
         assert matcher.accept_token(token)
         state = grammar.advance(state, token)
         text += TOKENS[token]
