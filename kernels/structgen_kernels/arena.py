@@ -76,7 +76,8 @@ CALLED = 51  # scratch beside EXITS: trie nodes at which an item is about to cal
 ENTRY_CALLS = 52  # what is left of entries' tokens where they call a rule: TRIE, PC of the CALL, ARG, next row or 0
 SIBLINGS = 53  # the vocabulary's trie by parent: BYTE, node; behind a node's children a row (256, end of its subtree)
 SIBLING_AT = 54  # where in SIBLINGS a node of the vocabulary's trie is
-NUM_TABLES = 55
+ASKED = 55  # scratch: hash table of PENDING: stamp, row
+NUM_TABLES = 56
 QUOTING = 256  # byte class {", \\}: outside of these a code point of a JSON string is spelled as itself
 
 # ---- header -------------------------------------------------------------------------------------------------------
@@ -105,6 +106,7 @@ REFINED = 210  # four slots, a 256-bit set: the bytes that do what the byte bein
 REMOVED_ENTRY = 214  # the entry whose walk beside its base stands at the next slots (-1: none)
 REMOVED_FIRST, REMOVED_NODE, REMOVED_QUOTED, REMOVED_EXITS = 215, 216, 217, 218
 WALK_CALLS = 219  # rows of CALLED
+ASKS = 220  # number of masks put together: a stamp
 HEADER_SIZE = 256
 
 # ---- statuses (negative, so that they never look like a state) ---------------------------------------------------
@@ -183,7 +185,8 @@ E_KIND = 7
 E_BASE = 8  # the entry this one was derived from, or -1
 E_GUARDED = 9  # first row of its GUARDED_EXITS, or 0
 E_CALLS = 10  # first row of its ENTRY_CALLS, or 0
-ENTRY_WIDTH = 11
+E_SEEN = 11  # the stamp of the last mask it was put into
+ENTRY_WIDTH = 12
 NARROW, WIDE_KIND, UNBUILT, SAME = 0, 1, 2, 3  # SAME: equal to its base
 
 
@@ -251,6 +254,7 @@ TABLES: dict[int, Table] = {
     ENTRY_CALLS: Table("calls of entries", np.int32, 4),
     SIBLINGS: Table("trie nodes", np.int32, 2),
     SIBLING_AT: Table("trie nodes", np.int32, 0),
+    ASKED: Table("pending masks", np.int32, 2),
 }
 
 
@@ -283,7 +287,7 @@ class Arena:
 
         Only what is read before it is written is zeroed.
         """
-        header, stamp = self.header, self.header[STAMP]
+        header, stamps = self.header, self.header[[STAMP, ASKS]]
         for table in (CLASSES, ENTRIES, ROW_OWNER):
             self.tables[table][: self.count(ROWS if table == ROW_OWNER else table)] = 0
         for table in (STATE_TABLE, ENTRY_TABLE, TRIE_TABLE, MEMBER_TABLE, CLASS_TABLE):
@@ -292,7 +296,8 @@ class Arena:
         words = header[WORDS]
         header[:] = 0
         header[ADDRESS:NUM_NEEDS] = kept
-        header[WORDS], header[STAMP], header[WALK_ENTRY], header[STEPS_LEFT] = words, stamp, -1, -1
+        header[[STAMP, ASKS]] = stamps
+        header[WORDS], header[WALK_ENTRY], header[STEPS_LEFT] = words, -1, -1
         header[REMOVED_ENTRY] = -1
 
     def forget_states(self) -> None:

@@ -11,6 +11,8 @@ from structgen_kernels.arena import (
     ACCEPTS,
     APART,
     ARG_CAP,
+    ASKED,
+    ASKS,
     CALL,
     CAPACITY,
     CLASSES,
@@ -21,6 +23,7 @@ from structgen_kernels.arena import (
     E_GUARDED,
     E_KIND,
     E_ROW,
+    E_SEEN,
     E_START,
     E_TOKENS,
     END,
@@ -86,16 +89,42 @@ from structgen_kernels.store import ensure, find_entry
 from structgen_kernels.tries import guarded_trie
 from structgen_kernels.walks import start_of_entry
 
+FEW_ASKED = 16  # rows of PENDING that are compared one by one
+
+
+@helper("int64(int64, int64)")
+def _asked_at(state, trie):
+    x = np.uint64(state) * np.uint64(0x9E3779B97F4A7C15) ^ np.uint64(trie) * np.uint64(0xC2B2AE3D27D4EB4F)
+    return np.int64((x ^ (x >> np.uint64(31))) & np.uint64(0x7FFFFFFF))
+
 
 @helper("int64(int64[::1], int64, int64, int64, int64)")
 def _ask(h, state, trie, added_only, n):
     """Add a mask to PENDING[:n] unless it is there. Returns the new n, or FULL."""
     pending = i32x3(h, PENDING)
-    for z in range(n):
-        if pending[z, 0] == state and pending[z, 1] == trie and pending[z, 2] <= added_only:
-            return n
-    if n >= h[CAPACITY + PENDING]:
-        return full(h, PENDING)
+    if n < FEW_ASKED:
+        for z in range(n):
+            if pending[z, 0] == state and pending[z, 1] == trie and pending[z, 2] <= added_only:
+                return n
+    else:
+        asked, stamp, m = i32x2(h, ASKED), np.int32(h[ASKS]), h[CAPACITY + ASKED] - 1
+        if n >= h[CAPACITY + PENDING]:
+            return full(h, PENDING)
+        if n == FEW_ASKED:
+            for z in range(n):
+                p = _asked_at(pending[z, 0], pending[z, 1]) & m
+                while asked[p, 0] == stamp:
+                    p = (p + 1) & m
+                asked[p, 0] = stamp
+                asked[p, 1] = z
+        p = _asked_at(state, trie) & m
+        while asked[p, 0] == stamp:
+            z = np.int64(asked[p, 1])
+            if pending[z, 0] == state and pending[z, 1] == trie and pending[z, 2] <= added_only:
+                return n
+            p = (p + 1) & m
+        asked[p, 0] = stamp
+        asked[p, 1] = n
     pending[n, 0] = state
     pending[n, 1] = trie
     pending[n, 2] = added_only
@@ -188,9 +217,9 @@ def _add_part(h, e, first, n):
     entries, parts = i32xn(h, ENTRIES, ENTRY_WIDTH), i32(h, PARTS)
     if entries[e, E_KIND] == NARROW and entries[e, E_TOKENS] == 0:
         return n
-    for z in range(first, first + n):
-        if parts[z] == e:
-            return n
+    if entries[e, E_SEEN] == h[ASKS]:
+        return n
+    entries[e, E_SEEN] = h[ASKS]
     if first + n >= h[CAPACITY + PARTS]:
         return full(h, PARTS)
     parts[first + n] = e
@@ -236,6 +265,11 @@ def _resolve(h, s):
     rules, kernel, guarded, leaves = i32x3(h, RULES), i32x3(h, KERNEL), i32x2(h, GUARDED), i32x3(h, LEAVES)
     entries, pending, links = i32xn(h, ENTRIES, ENTRY_WIDTH), i32x3(h, PENDING), i32x4(h, ENTRY_CALLS)
     first = h[COUNT + PARTS]
+    h[ASKS] += 1
+    if h[ASKS] >= 0x7FFFFFF0:
+        entries[:, E_SEEN] = 0
+        i32x2(h, ASKED)[:, 0] = 0
+        h[ASKS] = 1
     num_parts = 0
     num_pending = _ask(h, s, VOCABULARY, 0, 0)
     i = 0

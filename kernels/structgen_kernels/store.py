@@ -31,6 +31,7 @@ from structgen_kernels.arena import (
     E_KIND,
     E_PC,
     E_ROW,
+    E_SEEN,
     E_START,
     E_TOKENS,
     E_TRIE,
@@ -328,6 +329,7 @@ def find_entry(h, trie, pc, arg):
     entries[e, E_BASE] = -1
     entries[e, E_GUARDED] = 0
     entries[e, E_CALLS] = 0
+    entries[e, E_SEEN] = 0
     entries[e, E_KIND] = UNBUILT
     h[COUNT + ENTRIES] = e + 1
     table[p] = e

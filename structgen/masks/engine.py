@@ -96,6 +96,7 @@ def _capacities(vocab: Vocabulary, limits: Limits) -> dict[int, int]:
         k.FRAMES: vocab.max_spelled_bytes + 2,
         k.CURSORS: 2 * len(trie.nodes) + 1024,
         k.PENDING: 1 << 16,
+        k.ASKED: 1 << 17,
         k.NEEDS: 1 << 12,
         k.NOTES: 1 << 18,
         k.PAIRS: vocab.max_spelled_bytes + 2,
