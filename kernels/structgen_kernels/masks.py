@@ -82,8 +82,8 @@ from structgen_kernels.arena import (
 )
 from structgen_kernels.classes import union_class
 from structgen_kernels.jit import kernel
-from structgen_kernels.keys import forbid_keys
-from structgen_kernels.machine import goto, intern
+from structgen_kernels.keys import CELL_TABLE, CELL_WIDTH, CELLS, REPEATED, forbid_keys, read_token
+from structgen_kernels.machine import advance_token, goto, intern
 from structgen_kernels.members import may_add, may_end, may_go_on, with_member
 from structgen_kernels.store import ensure, find_entry
 from structgen_kernels.tries import guarded_trie
@@ -409,3 +409,16 @@ def fill_remembering(h, memories, s, memory, out, index, ends):
     """`fill_mask` less the tokens that would repeat a key; `memories` is the header that `forbid_keys` takes."""
     status = fill_mask(h, s, out, index, ends)
     return status if status < 0 else forbid_keys(memories, memory, out[index])
+
+
+@kernel("int64(int64[::1], int64[::1], int64, int64, int64, int64[::1])")
+def advance_remembering(h, memories, s, memory, token, out):
+    """The state after a token, the memory after it in out[0]. 0: dead, also where the token repeats a key."""
+    t = advance_token(h, s, token)
+    if t <= 0:
+        return t
+    after = read_token(memories, i32xn(memories, CELLS, CELL_WIDTH), i32(memories, CELL_TABLE), memory, token)
+    if after < 0:
+        return after
+    out[0] = after
+    return 0 if after == REPEATED else t

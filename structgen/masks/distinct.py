@@ -96,6 +96,11 @@ class DistinctMemory:
 
     # ---- moving ------------------------------------------------------------------------------------------------
 
+    def advance(self, engine: Engine, state: int, memory: int, token: int, thin: int) -> tuple[int, int]:
+        """The state and the memory after a token; (0, 0): dead. `engine` is the memory's."""
+        after = engine.advance(state, token)
+        return self.commit(state, memory, token, after, thin) if after else (0, 0)
+
     def commit(self, state: int, memory: int, token: int, after: int, thin: int) -> tuple[int, int]:
         """The state and the memory after a token, `after` being the state if nothing is repeated; (0, 0): dead."""
         known, seen = self._of[memory & ~FLAG]

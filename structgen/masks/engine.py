@@ -142,6 +142,7 @@ class Engine:
         self._ends = np.array(vocab.eos_token_ids, np.int32)
         self._max_steps = limits.max_mask_steps
         self._byte_out = np.zeros(1, np.int64)
+        self._memory_out = np.zeros(1, np.int64)
         if network is not None:
             self.network = network
             return
@@ -289,6 +290,19 @@ class Engine:
         if self._max_steps is not None:
             self.header[k.STEPS_LEFT] = self._max_steps
         self._run(masks.fill_mask, state, out, index, self._ends)
+
+    def advance_remembering(
+        self, state: int, memories: npt.NDArray[np.int64], memory: int, token: int
+    ) -> tuple[int, int]:
+        """The state and the memory after a token (see `masks.memory`); state 0: dead."""
+        with self.lock:
+            if self.retired:
+                raise ArenaFull(k.STATES)
+            result = masks.advance_remembering(self.header, memories, state, memory, token, self._memory_out)
+            while result < 0:
+                self._serve(result)
+                result = masks.advance_remembering(self.header, memories, state, memory, token, self._memory_out)
+            return result, int(self._memory_out[0])
 
     def fill_remembering(self, state: int, memories: npt.NDArray[np.int64], memory: int, out: Mask, index: int) -> None:
         """`fill`, less the tokens that would repeat a key (see `masks.memory`)."""

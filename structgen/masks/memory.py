@@ -112,6 +112,13 @@ class Memory:
         else:  # one call for both
             engine.fill_remembering(state, self._header, memory, out, index)
 
+    def advance(self, engine: Engine, state: int, memory: int, token: int, thin: int) -> tuple[int, int]:
+        """The state and the memory after a token; state 0: dead. `engine` is the memory's."""
+        if not thin:  # one call for both
+            return engine.advance_remembering(state, self._header, memory, token)
+        after = engine.advance(state, token)
+        return self.commit(state, memory, token, after, thin) if after else (0, 0)
+
     def commit(self, state: int, memory: int, token: int, after: int, thin: int) -> tuple[int, int]:
         """The state and the memory after a token that leads from `state` to `after`; (0, 0) if it repeats a key."""
         memory = self.after_token(memory, token, after, thin)

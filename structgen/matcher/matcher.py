@@ -216,11 +216,12 @@ class Matcher:
 
     def _after(self, token: int) -> tuple[int, int]:
         """The state and the memory after a token; state 0: dead."""
-        after, memory = self._engine.advance(self._state, token), self._memory
-        if memory and after:
-            committed: tuple[int, int] = self._remembered.commit(self._state, memory, token, after, self._thin)
-            return committed
-        return after, memory
+        if not self._memory:
+            return self._engine.advance(self._state, token), 0
+        after: tuple[int, int] = self._remembered.advance(
+            self._engine, self._state, self._memory, token, self._open_keys.thin if self._open_keys is not None else 0
+        )
+        return after
 
     def _after_bytes(self, data: bytes) -> tuple[int, int]:
         after, memory = self._engine.advance_bytes(self._state, data), self._memory
