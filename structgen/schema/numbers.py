@@ -43,7 +43,7 @@ __all__ = ["NumberTooComplex", "multiples_between", "number_language", "some_num
 
 _FEW = 64  # So many multiples in an interval are spelled one by one.
 _MAX_VALUES = 20_000  # How many multiples in a row are looked at for one that is not excluded.
-_MAX_BOUNDED = 200  # Divisors (without factors 2 and 5) up to which bounded multiples are spelled scientifically too.
+MAX_BOUNDED = 200  # Divisors (without factors 2 and 5) up to which bounded multiples are spelled scientifically too.
 
 
 def some_number(form: NumberForm) -> Fraction | None:
@@ -253,7 +253,7 @@ def _spelled_multiples(form: NumberForm, integer_fractions: bool, negative_zero:
             return NOTHING
         spelled = plain_multiples(step, tuple(sorted(denied)), places, least, most, fraction)
         bounded = least > 1 or most is not None or denied
-        if not integer_fractions or (bounded and odd_part(step) > _MAX_BOUNDED):
+        if not integer_fractions or (bounded and odd_part(step) > MAX_BOUNDED):
             return spelled
         digits = MAX_FRACTION if most is None else min(MAX_FRACTION, len(str(most)))
         scientific = scientific_multiples(step, tuple(sorted(denied)), places, digits)
