@@ -5,7 +5,7 @@ Intersecting unions multiplies alternatives; whoever calls `meet` in a loop watc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from fractions import Fraction
 from math import gcd
@@ -46,6 +46,35 @@ def unite(left: Shape, right: Shape) -> Shape:
         _join(left.objects, right.objects, OBJECT),
         left.through_ref or right.through_ref,
     )
+
+
+def unite_all(shapes: Iterable[Shape]) -> Shape:
+    """What any of these allows: `unite` of them in turn, without comparing each form with all before it."""
+    parts = list(shapes)
+
+    def forms(kind: str, full: Form) -> tuple[Form, ...]:
+        found: dict[object, Form] = {}
+        for part in parts:
+            for form in getattr(part, kind):
+                found.setdefault(_key(form), form)
+        return (full,) if _key(full) in found else tuple(found.values())
+
+    return Shape(
+        any(part.null for part in parts),
+        tuple(sorted({flag for part in parts for flag in part.booleans})),
+        forms("numbers", NUMBER),
+        forms("strings", STRING),
+        forms("arrays", ARRAY),
+        forms("objects", OBJECT),
+        any(part.through_ref for part in parts),
+    )
+
+
+def _key(form: object) -> object:
+    """What is hashed of a form: an object's names in any order, as they compare."""
+    if not isinstance(form, ObjectForm):
+        return form
+    return (frozenset(form.named.items()), form.classes, form.required, form.min, form.max, form.demands)
 
 
 def meet(left: Shape, right: Shape) -> Shape:

@@ -25,6 +25,7 @@ from structgen.schema.algebra import (
     meet_objects,
     meet_strings,
     unite,
+    unite_all,
 )
 from structgen.schema.complement import complement
 from structgen.schema.evaluated import Cases
@@ -200,7 +201,7 @@ class Expander:
 
     def united(self, shapes: Iterable[Shape], atom: Atom) -> Shape:
         """The union, within the limit on alternatives."""
-        union = reduce(unite, shapes, NOTHING)
+        union = unite_all(shapes)
         union = replace(union, objects=joined(union.objects))
         self.schemas.check_size(union.num_forms, atom)
         return union
