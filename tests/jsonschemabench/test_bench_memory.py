@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import mmap
 from typing import Any
 
 import pytest
@@ -29,7 +30,8 @@ class HeavyEngine(FakeEngine):
 
     def compile(self, schema: Any) -> Any:
         compiled = super().compile(schema)
-        compiled.weight = bytearray(b"x" * (schema["mib"] << 20))
+        compiled.weight = mmap.mmap(-1, schema["mib"] << 20)  # not of the heap, where the parent has left free room
+        compiled.weight.write(b"x" * (schema["mib"] << 20))
         return compiled
 
 

@@ -113,8 +113,8 @@ def test_masks(embed: Any, schema: Any, walk: list[int]) -> None:
             value, _ = READER.raw_decode(written)
             if schema in (UNIQUE, SCHEMAS[3]):
                 assert all(value.count(item) == 1 for item in value), text + rest
-        likely = [token for token in tokens if len(TOKENS[token]) > 1 or TOKENS[token] in b'[]{},:"01ab']
-        going_on = likely or [token for token in tokens if TOKENS[token]]
+        spelled = [token for token in tokens if TOKENS[token]]
+        going_on = [token for token in spelled if len(TOKENS[token]) > 1 or TOKENS[token] in b'[]{},:"01ab'] or spelled
         if not going_on:
             break
         token = going_on[choice % len(going_on)] if text else TOKENS.index(b"<t>")
