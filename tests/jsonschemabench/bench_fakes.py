@@ -9,6 +9,7 @@ A schema is ``{"texts": [...], ...}``: the accepted texts. Further keys: ``refus
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import signal
 import time
@@ -96,7 +97,9 @@ class FakeEngine:
         if "memory_error" in schema:
             raise MemoryError
         for _ in range(schema.get("hold_mib", 0)):
-            self.held.append(os.urandom(1 << 20))
+            block = mmap.mmap(-1, 1 << 20)  # not of the heap, where the parent may have left room
+            block.write(b"x" * (1 << 20))
+            self.held.append(block)
             time.sleep(0.001)
         return FakeCompiled(self, schema)
 
