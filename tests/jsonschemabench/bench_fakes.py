@@ -78,7 +78,7 @@ class FakeEngine:
 
     def setup(self, tokenizer: Tokenizer, settings: Settings) -> None:
         self.token_bytes = tokenizer.token_bytes
-        self.held: list[bytes] = []
+        self.held: list[mmap.mmap] = []
 
     def compile(self, schema: Any) -> FakeCompiled:
         if "properties" in schema:  # the warm-up schema
