@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import gc
 import multiprocessing
 import os
 import signal
@@ -24,6 +23,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from jsonschemabench.engines.base import Engine, EngineUnavailable, Settings
+from jsonschemabench.garbage import Garbage
 from jsonschemabench.measure import Bench, Event, Job
 from jsonschemabench.process import (
     current_mib,
@@ -278,13 +278,12 @@ def _work(lane: Lane, bench: Bench, supervisor: Connection, theirs: Connection, 
         os.dup2(noise.fileno(), stream)
     if lane.pin is not None:
         pin_to(lane.pin)
-    gc.disable()
-    gc.freeze()
+    garbage = Garbage()
     faulthandler.disable()  # a crash leaves the engine's own last words, not ours
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
             task = supervisor.recv()
-            gc.collect()
+            garbage.collect()
             noise.seek(0)
             noise.truncate()
             reset_peak()
