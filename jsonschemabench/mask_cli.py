@@ -113,13 +113,13 @@ def scale(
     cut: Cut,
     kept: Kept,
     bounds: Bounds,
+    where: Where,
     shown: Shown,
     family: Annotated[
         list[str] | None, typer.Option("--family", help=f"One of {', '.join(FAMILIES)}; may be given several times.")
     ] = None,
     sizes: Annotated[str, typer.Option("--sizes", help="Sizes to try, with commas.")] = ",".join(map(str, SIZES)),
     max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Cut longer texts here.")] = 5000,
-    pin: opt.Pin = "",
 ) -> None:
     """Growth curves on generated schemas: where does each engine bend or break?"""
     engines = which.engines()
@@ -135,7 +135,7 @@ def scale(
         job=probe,
         skip=broke_before,
         **kept.fields(),
-        **opt.workers_of(pin, 1, None),
+        **where.fields(),
     )
     result = run_engines(plan, engines, opt.message_console())
     say_skipped((), result)

@@ -90,6 +90,11 @@ class TransformersModel:
         named = generation if isinstance(generation, list) else [generation]
         self.end_ids = frozenset(int(each) for each in [self._tokenizer.eos_token_id, *named] if each is not None)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travels as its name: another machine loads the model from where it has it."""
+        make = functools.partial(TransformersModel, num_threads=self._num_threads, chat=self._chat)
+        return make, (self.name,)
+
     @functools.cached_property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer for the engines, the same for all of them."""

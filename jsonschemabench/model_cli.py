@@ -13,7 +13,7 @@ from jsonschemabench import quality as reasoning
 from jsonschemabench.dataset import DataProblem
 from jsonschemabench.efficiency import efficiency_json, efficiency_tables, prompt_for, schema_judge, tasks_of
 from jsonschemabench.engines.unconstrained import UNCONSTRAINED
-from jsonschemabench.groups import Bounds, Cases, Kept, Shown, Which
+from jsonschemabench.groups import Bounds, Cases, Kept, Shown, Where, Which
 from jsonschemabench.judge import Judge
 from jsonschemabench.model import TransformersModel
 from jsonschemabench.running import Plan, run_engines
@@ -54,6 +54,12 @@ class Writers:
     def load(self) -> TransformersModel:
         return TransformersModel(self.model, num_threads=self.threads, chat=self.chat)
 
+    def places(self, where: Where) -> dict[str, Any]:
+        """The fields of a plan that say where workers run. Raises ``typer.BadParameter``."""
+        if where.ray is not None and self.threads > 1:
+            raise typer.BadParameter("--threads is for models on this machine; with --ray each worker has one core")
+        return where.fields()
+
     def engines(self, which: Which) -> list[str]:
         return [*([UNCONSTRAINED] if self.unconstrained else []), *which.engines()]
 
@@ -78,14 +84,17 @@ class LongWriters(Writers):
     max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Cut texts here.")] = 512
 
 
-def efficiency(which: Which, writers: Writers, cases: Cases, kept: Kept, bounds: ModelBounds, shown: Shown) -> None:
+def efficiency(
+    which: Which, writers: Writers, cases: Cases, kept: Kept, bounds: ModelBounds, where: Where, shown: Shown
+) -> None:
     """With a model: compile time, time to first token, time per token beside the model alone, and valid texts."""
     engines = writers.engines(which)
     judged = schema_judge(Judge())
     chosen, data = cases.load()
     model = writers.load()
     tasks = tasks_of(chosen, model, prompt_for(model.name))
-    plan = writers.plan("efficiency", model, tasks, judged, data, limits=bounds.limits(), **kept.fields())
+    common = {"limits": bounds.limits(), **kept.fields(), **writers.places(where)}
+    plan = writers.plan("efficiency", model, tasks, judged, data, **common)
     result = run_engines(plan, engines, opt.message_console())
     say_skipped((), result)
     if result.runs:
@@ -99,6 +108,7 @@ def quality(
     writers: LongWriters,
     kept: Kept,
     bounds: ModelBounds,
+    where: Where,
     shown: Shown,
     data: Annotated[
         str, typer.Option("--data", help="JSON lines of question, answer[, reasoning]; or owner/name[:config].")
@@ -116,7 +126,8 @@ def quality(
     asked = reasoning.tasks_of(task, questions, shots, model, model.is_embedded)[:sample]
     about = {"source": data, "digest": reasoning.digest_of(questions), "sampled": len(asked), "shots": shots}
     judged = reasoning.answer_judge(task, questions)
-    plan = writers.plan(f"quality {task}", model, asked, judged, about, limits=bounds.limits(), **kept.fields())
+    common = {"limits": bounds.limits(), **kept.fields(), **writers.places(where)}
+    plan = writers.plan(f"quality {task}", model, asked, judged, about, **common)
     result = run_engines(plan, engines, opt.message_console())
     say_skipped((), result)
     if result.runs:

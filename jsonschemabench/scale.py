@@ -1,6 +1,7 @@
 """Growth curves: every family of ``scale_families`` at growing sizes under every engine, until something gives.
 
-When an engine refuses, dies or runs out at a size, the larger sizes of that family are not tried.
+When an engine refuses, dies or runs out at a size, the larger sizes of that family are not tried, and do not count
+where another worker had them in hand.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ class Probe:
 
 
 def probes_of(families: Sequence[str], sizes: Sequence[int], max_tokens: int) -> list[Probe]:
-    """Every size of every family, family by family, in growing order."""
-    return [Probe(family, size, max_tokens) for family in families for size in sorted(sizes)]
+    """Every size of every family, in growing order, so that workers side by side are seldom at one family."""
+    return [Probe(family, size, max_tokens) for size in sorted(sizes) for family in families]
 
 
 def probe(bench: Bench, task: Probe) -> Iterator[Event]:
@@ -98,8 +99,16 @@ def point_of(record: Record) -> Point:
 
 
 def points_of(runs: Sequence[MaskRun]) -> list[Point]:
-    """The points of runs of ``scale``."""
-    return [point_of(record) for run in runs for record in run.rows]
+    """The points of runs of ``scale``: of each family up to where the engine broke."""
+    points = []
+    for run in runs:
+        broken: set[str] = set()
+        for point in sorted(map(point_of, run.rows), key=lambda point: point.size):
+            if point.family not in broken:
+                points.append(point)
+            if point.ended != "done":
+                broken.add(point.family)
+    return points
 
 
 def scale_json(runs: Sequence[MaskRun]) -> dict[str, Any]:

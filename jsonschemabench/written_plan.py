@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from jsonschemabench.engines import Engine, make_engine
@@ -26,6 +27,18 @@ def writing_data(model: Model, max_tokens: int, skip_forced: bool) -> dict[str, 
     return {"model": model.name, **model.settings, "max_tokens": max_tokens, "skip_forced": skip_forced}
 
 
+@dataclass(frozen=True)
+class MakeBeside:
+    """Makes an engine where the model is: loads it first, so that every worker shares its memory. Picklable."""
+
+    model: Model
+    make: Callable[[str], Engine]
+
+    def __call__(self, name: str) -> Engine:
+        self.model.load()
+        return UnconstrainedEngine() if name == UNCONSTRAINED else self.make(name)
+
+
 def writing_plan(
     command: str,
     tasks: Sequence[Task],
@@ -40,10 +53,6 @@ def writing_plan(
     ``data`` holds what ``writing_data`` tells; ``common`` are further fields of the plan.
     """
 
-    def make_any(name: str) -> Engine:
-        model.load()  # in the nursery, so that every worker shares its memory
-        return UnconstrainedEngine() if name == UNCONSTRAINED else make(name)
-
     def row(engine: str, task: Task, outcome: Outcome, limits: Limits) -> Written:
         text = written_of(engine, task, outcome, limits)
         return judged(task, text) if text.done else text
@@ -56,6 +65,6 @@ def writing_plan(
         job=Writer(model, data["max_tokens"], data["skip_forced"]),
         kind=WRITTEN,
         row=row,
-        make_engine=make_any,
+        make_engine=MakeBeside(model, make),
         **common,
     )

@@ -19,6 +19,7 @@ from typing import Any
 from jsonschemabench.case import Case, Instance
 from jsonschemabench.engines import EngineUnavailable, Refused, Settings
 from jsonschemabench.engines.base import Bitmask
+from jsonschemabench.scale_families import family_case
 from jsonschemabench.tokenizer import Tokenizer
 
 
@@ -122,7 +123,19 @@ class BrokenEngine(FakeEngine):
         raise ValueError("set-up went wrong")
 
 
-ENGINES = {each.name: each for each in (FakeEngine, OtherEngine, AbsentEngine, BrokenEngine)}
+class LengthEngine(FakeEngine):
+    """Takes the maxLength family up to 100 and refuses from there on."""
+
+    name = "length"
+
+    def compile(self, schema: Any) -> FakeCompiled:
+        limit = schema.get("maxLength")
+        if not isinstance(limit, int) or limit > 100:
+            raise Refused(f"no more than 100, not {limit}")
+        return super().compile({"texts": [family_case("maxLength", limit).instances[0].text]})
+
+
+ENGINES = {each.name: each for each in (FakeEngine, OtherEngine, AbsentEngine, BrokenEngine, LengthEngine)}
 
 
 def make_fake(name: str) -> FakeEngine:

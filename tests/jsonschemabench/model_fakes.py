@@ -9,6 +9,7 @@ import numpy as np
 from bench_fakes import FakeCompiled, FakeEngine, FakeSession
 
 from jsonschemabench.engines.base import Bitmask
+from jsonschemabench.engines.unconstrained import UNCONSTRAINED, UnconstrainedEngine
 from jsonschemabench.tokenizer import Tokenizer
 
 PROMPT_ID = 7
@@ -81,3 +82,8 @@ class EndingEngine(FakeEngine):
     def compile(self, schema: Any) -> EndingCompiled:
         super().compile(schema)
         return EndingCompiled(self, schema)
+
+
+def make_beside(name: str) -> Any:
+    """An engine by name; a function of a module, so that another process can have it."""
+    return {"ending": EndingEngine, "fake": FakeEngine, UNCONSTRAINED: UnconstrainedEngine}[name]()

@@ -73,6 +73,7 @@ def test_names_and_values_that_do_not_exist() -> None:
         ("scale", "--sizes", "0"),
         ("scale", "--family", "nothing"),
         ("scale", "--sizes", "ten"),
+        ("scale", "--ray", "auto", "--pin", "0"),
         ("suite", "nowhere.tar.gz"),
     ):
         result = invoke(*arguments)

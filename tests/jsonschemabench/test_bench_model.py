@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import importlib.util
 import json
 import math
+import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from bench_fakes import FakeEngine, interrupted_after
-from model_fakes import PROMPT_ID, EndingEngine, FakeModel
+from bench_fakes import interrupted_after
+from model_fakes import PROMPT_ID, FakeModel, make_beside
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -20,15 +23,16 @@ from jsonschemabench.cli import app
 from jsonschemabench.dataset import DataProblem
 from jsonschemabench.efficiency import efficiency_json, efficiency_tables, figures, schema_judge
 from jsonschemabench.engines import Settings
-from jsonschemabench.engines.unconstrained import UNCONSTRAINED, UnconstrainedEngine
+from jsonschemabench.engines.unconstrained import UNCONSTRAINED
 from jsonschemabench.judge import Judge
-from jsonschemabench.lane import Limits
+from jsonschemabench.lane import Lane, Limits
 from jsonschemabench.measure import Bench
+from jsonschemabench.model import EMBEDDED_NAME, TransformersModel
 from jsonschemabench.runfile import read_runs
 from jsonschemabench.running import Result, RunProblem, run_engines
 from jsonschemabench.tokenizer import Tokenizer
 from jsonschemabench.writing import Task, Writer, sole_token
-from jsonschemabench.written import WRITTEN
+from jsonschemabench.written import WRITTEN, written_of
 from jsonschemabench.written_plan import fitting, writing_data, writing_plan
 
 runner = CliRunner()
@@ -39,13 +43,17 @@ def task(task_id: str, *texts: str, **schema: Any) -> Task:
     return Task(task_id, "split", {"texts": list(texts), **schema}, (PROMPT_ID,))
 
 
-def make(name: str) -> Any:
-    return {"ending": EndingEngine, "fake": FakeEngine, UNCONSTRAINED: UnconstrainedEngine}[name]()
+def embedded_model_is_there() -> bool:
+    if not all(map(importlib.util.find_spec, ("structgen", "torch", "transformers", "jsonschema_rs"))):
+        return False
+    from structgen.embedded import model_path
+
+    return (model_path() / "config.json").is_file()
 
 
 def write(tokenizer: Tokenizer, wanted: str, asked: Task, **options: Any) -> dict[str, Any]:
     """What the loop reports of one text, in this process."""
-    engine = make(options.pop("engine", "ending"))
+    engine = make_beside(options.pop("engine", "ending"))
     bench = Bench.set_up(engine, tokenizer, Settings())
     options.setdefault("max_tokens", 20)
     return list(Writer(FakeModel(tokenizer, wanted), **options)(bench, asked))[-1]
@@ -105,7 +113,7 @@ def run(
     model = FakeModel(tokenizer, wanted)
     common.setdefault("limits", Limits(compile_s=1, schema_s=3))
     data = {"source": "made up", "digest": "0", **writing_data(model, max_tokens, False)}
-    plan = writing_plan("efficiency", tasks, model, schema_judge(Judge()), data, make, out=out, **common)
+    plan = writing_plan("efficiency", tasks, model, schema_judge(Judge()), data, make_beside, out=out, **common)
     return run_engines(plan, engines, QUIET)
 
 
@@ -206,7 +214,7 @@ def test_quality_end_to_end(tokenizer: Tokenizer, tmp_path: Path) -> None:
     tasks = [Task(each.id, each.split, {"texts": texts}, each.prompt_ids) for each in tasks]  # for the fake engine
     judge = quality.answer_judge("gsm8k", questions)
     data = {"source": "made up", "digest": quality.digest_of(questions), **writing_data(model, 40, False)}
-    plan = writing_plan("quality gsm8k", tasks, model, judge, data, make)
+    plan = writing_plan("quality gsm8k", tasks, model, judge, data, make_beside)
     result = run_engines(plan, [UNCONSTRAINED, "ending"], QUIET)
     for each in result.runs:
         found = quality.quality_figures(each.rows)
@@ -235,6 +243,43 @@ def test_worked_examples_and_bad_rows(tokenizer: Tokenizer, tmp_path: Path) -> N
         assert quality.load_questions(name, str(rows_file(tmp_path, name)))[0][0].answer in ("ae", "B")
 
 
+# --- elsewhere ------------------------------------------------------------------------------------------------------
+
+
+def test_a_lane_that_is_started_afresh_writes_the_same(tokenizer: Tokenizer) -> None:
+    """What ``--ray`` needs: model, engine and job reach a process that shares nothing with this one."""
+    model = FakeModel(tokenizer, '{"a":1}')
+    data = {"digest": "0", **writing_data(model, 20, False)}
+    plan = writing_plan("efficiency", [], model, lambda task, text: text, data, make_beside)
+    make = functools.partial(plan.make_engine, "ending")
+    forked = Lane(make, plan.tokenizer, plan.job, Limits(compile_s=5, schema_s=10))
+    afresh = dataclasses.replace(forked, spawned=True)
+    told = []
+    for lane in (forked, afresh):
+        try:
+            lane.start()
+            texts = [written_of("ending", each, lane.run(each), lane.limits) for each in (task("t", '{"a":1}', "b"),)]
+            told.append([(text.text, text.finish, text.num_passes) for text in texts])
+        finally:
+            lane.close()
+    assert told[0] == told[1] == [('{"a":1}', "end", 7)]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not embedded_model_is_there(), reason="the embedded model is not here")
+def test_a_model_travels_as_its_name() -> None:
+    lane = (TransformersModel(), Writer(model := TransformersModel(num_threads=2), 16), model)
+    plain, writer, again = pickle.loads(pickle.dumps(lane))
+    assert writer.model is again
+    assert (plain.name, plain.settings, again.settings) == (
+        EMBEDDED_NAME,
+        {"threads": 1, "chat": False},
+        model.settings,
+    )
+    assert again.encode("a text") == model.encode("a text")
+    assert again.tokenizer.digest == model.tokenizer.digest
+
+
 # --- the commands ---------------------------------------------------------------------------------------------------
 
 
@@ -242,6 +287,7 @@ def test_names_and_values_that_do_not_exist(tmp_path: Path) -> None:
     for arguments in (
         ("efficiency", "--engine", "nothing"),
         ("efficiency", "--data", "nowhere.jsonl"),
+        ("efficiency", "--ray", "auto", "--threads", "2"),
         ("efficiency", "--model", str(tmp_path)),
         ("quality", "nothing", "--data", "x.jsonl"),
         ("quality", "gsm8k", "--data", "nowhere.jsonl"),
@@ -249,14 +295,6 @@ def test_names_and_values_that_do_not_exist(tmp_path: Path) -> None:
         result = runner.invoke(app, list(arguments))
         assert result.exit_code == 2, (arguments, result.output)
         assert "Traceback" not in result.output
-
-
-def embedded_model_is_there() -> bool:
-    if not all(map(importlib.util.find_spec, ("structgen", "torch", "transformers", "jsonschema_rs"))):
-        return False
-    from structgen.embedded import model_path
-
-    return (model_path() / "config.json").is_file()
 
 
 @pytest.mark.slow

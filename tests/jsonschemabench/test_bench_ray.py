@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from bench_fakes import case, good_case, make_fake
+from model_fakes import PROMPT_ID, FakeModel, make_beside
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -19,7 +20,11 @@ from jsonschemabench.lane import HarnessError, Limits
 from jsonschemabench.measure import Bench, measure_case
 from jsonschemabench.ray_fleet import ClusterProblem, cores_of
 from jsonschemabench.running import Plan, run_engines
+from jsonschemabench.scale import broke_before, points_of, probe, probes_of, scale_tables
 from jsonschemabench.tokenizer import Tokenizer
+from jsonschemabench.writing import Task
+from jsonschemabench.written import Written
+from jsonschemabench.written_plan import writing_data, writing_plan
 
 QUIET = Console(quiet=True)
 
@@ -110,6 +115,41 @@ def test_two_workers_measure_what_one_machine_does(cluster: str, tokenizer: Toke
     places = {(row.process, row.cores) for row in spread.rows if row.cores}
     assert {each for _, each in places} == {(pin,) for pin in machine["pinned_to"]}
     assert all(len({each for process, each in places if process == one}) == 1 for one, _ in places)
+
+
+@pytest.mark.slow
+def test_growth_curves_are_those_of_one_machine(cluster: str, tokenizer: Tokenizer) -> None:
+    here = Plan(
+        command="scale",
+        tasks=probes_of(["maxLength", "enum"], [10, 100, 1000], 20),
+        data={"digest": "d"},
+        tokenizer=tokenizer,
+        job=probe,
+        skip=broke_before,
+        make_engine=make_fake,
+    )
+    there = dataclasses.replace(here, cluster=cluster, num_lanes=2)
+    (alone,), (spread,) = (run_engines(plan, ["length"], QUIET).runs for plan in (here, there))
+    assert scale_tables([spread])[0].rows == scale_tables([alone])[0].rows
+    assert {point.ended for point in points_of([spread])} == {"done", "refused"}
+
+
+@pytest.mark.slow
+def test_a_model_writes_on_a_cluster_what_it_writes_here(cluster: str, tokenizer: Tokenizer) -> None:
+    model = FakeModel(tokenizer, '{"a":1}')
+    tasks = [Task(str(number), "split", {"texts": ['{"a":1}', "b"]}, (PROMPT_ID,)) for number in range(6)]
+    data = {"digest": "0", **writing_data(model, 20, False)}
+    here = writing_plan("efficiency", tasks, model, unjudged, data, make_beside)
+    there = dataclasses.replace(here, cluster=cluster, num_lanes=2)
+    (alone,), (spread,) = (run_engines(plan, ["ending"], QUIET).runs for plan in (here, there))
+    assert {row.id: (row.text, row.finish) for row in spread.rows} == {
+        row.id: (row.text, row.finish) for row in alone.rows
+    }
+    assert len(spread.rows) == 6 and spread.rows[0].finish == "end"
+
+
+def unjudged(task: Task, text: Written) -> Written:
+    return text
 
 
 @pytest.mark.slow

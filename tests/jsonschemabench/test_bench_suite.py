@@ -1,29 +1,19 @@
-"""Reading the official suite in its three forms, its tables, and the growth curves."""
+"""Reading the official suite in its three forms, and its tables."""
 
 from __future__ import annotations
 
 import io
 import json
-import sys
 import tarfile
 from pathlib import Path
-from typing import Any
 
 import pytest
-from bench_fakes import FakeEngine
-from rich.console import Console
 
 from jsonschemabench.comparison import Column
-from jsonschemabench.engines import Refused
-from jsonschemabench.lane import Limits
 from jsonschemabench.record import Record, Verdict
 from jsonschemabench.runfile import Header, Run
-from jsonschemabench.running import Plan, run_engines
-from jsonschemabench.scale import Point, broke_before, points_of, probe, probes_of, scale_json, scale_tables, verdict_of
-from jsonschemabench.scale_families import FAMILIES, family_case
 from jsonschemabench.suite_source import SuiteProblem, load_suite
 from jsonschemabench.suite_table import keyword_cell, suite_json, suite_tables
-from jsonschemabench.tokenizer import Tokenizer
 
 
 def group(schema: object, *tests: tuple[object, bool]) -> dict[str, object]:
@@ -105,78 +95,3 @@ def test_counts_are_over_groups_that_compiled() -> None:
     assert ("groups compiled and all verdicts right", "1") in [tuple(row) for row in totals.rows]
     assert by_file.rows == [("type", "2/4; 2, 1 vr, 2 ia")]
     assert suite_json([column], "7")["engines"]["e"]["all"]["groups lost (timeout, crash, memory)"] == 1
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_the_text_of_every_family_is_valid_and_grows(family: str) -> None:
-    jsonschema_rs = pytest.importorskip("jsonschema_rs")
-    small, large = family_case(family, 3), family_case(family, 70)
-    for case in (small, large):
-        (instance,) = case.instances
-        assert jsonschema_rs.validator_for(case.schema).is_valid(json.loads(instance.text))
-    assert len(str(large.schema)) + len(large.instances[0].text) > len(str(small.schema)) + len(small.instances[0].text)
-
-
-def test_the_largest_size_is_made_without_recursion() -> None:
-    for family in ("nesting", "recursion"):
-        assert len(family_case(family, 20 * sys.getrecursionlimit()).instances[0].text) > 100_000
-
-
-class LengthEngine(FakeEngine):
-    """Takes the maxLength family up to 100 and refuses from there on."""
-
-    def compile(self, schema: dict[str, object]) -> object:  # type: ignore[override]
-        limit = schema.get("maxLength")
-        if not isinstance(limit, int) or limit > 100:
-            raise Refused(f"no more than 100, not {limit}")
-        return super().compile({"texts": [family_case("maxLength", limit).instances[0].text]})
-
-
-SIZES = [10, 100, 1000, 10_000]
-
-
-def scale_plan(tokenizer: Tokenizer, **changes: Any) -> Plan:
-    return Plan(
-        command="scale",
-        tasks=probes_of(["maxLength", "enum"], SIZES, 20),
-        data={"digest": "d"},
-        tokenizer=tokenizer,
-        limits=Limits(10, 20),
-        job=probe,
-        skip=broke_before,
-        make_engine=lambda name: LengthEngine(),
-        **changes,
-    )
-
-
-def test_a_curve_stops_where_it_breaks(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    plan = scale_plan(tokenizer, out=tmp_path / "run.jsonl")
-    runs = run_engines(plan, ["length"], Console(quiet=True)).runs
-    points = points_of(runs)
-    assert [(point.family, point.size, point.ended, point.cut) for point in points] == [
-        ("maxLength", 10, "done", False),
-        ("maxLength", 100, "done", True),
-        ("maxLength", 1000, "refused", False),
-        ("enum", 10, "refused", False),
-    ]
-    assert points[1].num_masks == 19
-    verdicts, *families = scale_tables(runs)
-    assert "length: version 1.0; brute force" in verdicts.note and "Limits: 10 s to the first mask" in verdicts.note
-    assert runs[0].header.where() in verdicts.note
-    assert [row[0] for row in families[1].rows] == ["10", "100", "1,000"]
-    assert [table.rows[2][1] for table in families] == ["—", "refused"]
-    assert "breaks at 1,000: refused (no more than 100, not 1000)" in dict(verdicts.rows)["maxLength"]
-    json.loads(json.dumps(scale_json(runs), allow_nan=False))
-    again = run_engines(scale_plan(tokenizer, out=tmp_path / "run.jsonl", resume=True), ["length"], Console(quiet=True))
-    assert again.runs[0].rows == runs[0].rows  # nothing was tried again, and nothing beyond a break
-
-
-def test_bends_are_faster_than_the_size() -> None:
-    def point(size: int, ttfm: float, mean: float) -> Point:
-        return Point("e", "enum", size, "done", "", ttfm, mean, mean, 1, False, 1.0)
-
-    straight = [point(10, 10, 1), point(100, 100, 1), point(1000, 1400, 2)]
-    assert verdict_of(straight) == "holds to 1,000"
-    bent = [point(10, 10, 1), point(100, 100, 30), point(1000, 1000, 900)]
-    assert verdict_of(bent) == "bends at 100 (mean mask ×30); holds to 1,000"
-    assert verdict_of([]) == "—"
