@@ -159,7 +159,7 @@ class CompiledGrammar:
                     engine = binding.engine
                     self._memories(engine).fill(engine, raw, seen, out, 0, self.open_keys.thin)
                 else:
-                    binding.engine.fill(raw, out, 0)
+                    binding.engine.fill(raw, 0, out, 0)
             except ArenaFull as full:
                 raise self._stale(full) from None
         row: npt.NDArray[np.int32] = out[0].view(np.int32)

@@ -10,6 +10,8 @@ the number of rows allocated; the named slots below hold everything else.
 
 from __future__ import annotations
 
+import sys
+import threading
 from typing import NamedTuple
 
 import numpy as np
@@ -77,7 +79,9 @@ ENTRY_CALLS = 52  # what is left of entries' tokens where they call a rule: TRIE
 SIBLINGS = 53  # the vocabulary's trie by parent: BYTE, node; behind a node's children a row (256, end of its subtree)
 SIBLING_AT = 54  # where in SIBLINGS a node of the vocabulary's trie is
 ASKED = 55  # scratch: hash table of PENDING: stamp, row
-NUM_TABLES = 56
+ENDING = 56  # tokens that end a text
+NUM_TABLES = 57
+# The next slots are those of a memory (see `keys`), for the kernels that follow state and memory at once.
 QUOTING = 256  # byte class {", \\}: outside of these a code point of a JSON string is spelled as itself
 
 # ---- header -------------------------------------------------------------------------------------------------------
@@ -107,12 +111,15 @@ REMOVED_ENTRY = 214  # the entry whose walk beside its base stands at the next s
 REMOVED_FIRST, REMOVED_NODE, REMOVED_QUOTED, REMOVED_EXITS = 215, 216, 217, 218
 WALK_CALLS = 219  # rows of CALLED
 ASKS = 220  # number of masks put together: a stamp
+BUSY = 221  # 1 while somebody holds the lock: nobody else may touch the tables (see `Lock`)
+GENERATION = 222  # number of the engine that the tables belong to
 HEADER_SIZE = 256
 
 # ---- statuses (negative, so that they never look like a state) ---------------------------------------------------
 LAZY_PC = -2
 FULL = -3
 BUDGET = -4
+NOT_READY = -5  # what is asked for is not known yet, or the tables are in use: ask with the lock
 
 # ---- origins and reserved states ----------------------------------------------------------------------------------
 SELF = 0  # an origin: "the state this item is in"; as a state: dead
@@ -255,11 +262,37 @@ TABLES: dict[int, Table] = {
     SIBLINGS: Table("trie nodes", np.int32, 2),
     SIBLING_AT: Table("trie nodes", np.int32, 0),
     ASKED: Table("pending masks", np.int32, 2),
+    ENDING: Table("end tokens", np.int32, 0),
 }
 
 
+_FREE = 0 if getattr(sys, "_is_gil_enabled", lambda: True)() else 1  # BUSY while nobody holds the lock
+
 OF_STATES = frozenset((STATES, ITEMS, ACTIVE, CALLS, PARTS, GUARDED, GUARD_ITEMS))
 """Tables of which a generation's states have rows: full, they are emptied on their own."""
+
+
+class Lock:
+    """The lock around an arena's tables.
+
+    It says in the header that it is held. A kernel that keeps the GIL runs alone while nobody else holds the lock, so
+    a short one need not take it: it looks at BUSY instead, which costs nothing. Without a GIL BUSY is never taken back.
+    """
+
+    __slots__ = ("_header", "_lock")
+
+    def __init__(self, header: np.ndarray) -> None:
+        self._header = header
+        self._lock = threading.Lock()
+        header[BUSY] = _FREE
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self._header[BUSY] = 1
+
+    def __exit__(self, *error: object) -> None:
+        self._header[BUSY] = _FREE
+        self._lock.release()
 
 
 class Arena:
@@ -268,6 +301,7 @@ class Arena:
     def __init__(self, capacities: dict[int, int], *, num_words: int) -> None:
         """Allocate every table with the given number of rows; contents start as zeros."""
         self.header = np.zeros(HEADER_SIZE, np.int64)
+        self.lock = Lock(self.header)
         self.header[WORDS] = num_words
         self.header[WALK_ENTRY] = -1
         self.header[REMOVED_ENTRY] = -1
@@ -287,18 +321,17 @@ class Arena:
 
         Only what is read before it is written is zeroed.
         """
-        header, stamps = self.header, self.header[[STAMP, ASKS]]
+        header, kept_slots = self.header, [STAMP, ASKS, WORDS, BUSY, GENERATION]
+        values = header[kept_slots]
         for table in (CLASSES, ENTRIES, ROW_OWNER):
             self.tables[table][: self.count(ROWS if table == ROW_OWNER else table)] = 0
         for table in (STATE_TABLE, ENTRY_TABLE, TRIE_TABLE, MEMBER_TABLE, CLASS_TABLE):
             self.tables[table][:] = 0
         kept = header[ADDRESS:NUM_NEEDS].copy()
-        words = header[WORDS]
         header[:] = 0
         header[ADDRESS:NUM_NEEDS] = kept
-        header[[STAMP, ASKS]] = stamps
-        header[WORDS], header[WALK_ENTRY], header[STEPS_LEFT] = words, -1, -1
-        header[REMOVED_ENTRY] = -1
+        header[kept_slots] = values
+        header[[WALK_ENTRY, STEPS_LEFT, REMOVED_ENTRY]] = -1
 
     def forget_states(self) -> None:
         """Empty the tables of states, and keep instructions and the mask store: their rows name no states."""

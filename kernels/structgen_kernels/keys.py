@@ -43,6 +43,7 @@ NUM_CELLS, LAST_STAMP = 0, 1  # columns of row 2
 
 # ---- tables in a header of its own, beside those of the arena that it has in common with the engine's ---------------
 CELLS, CELL_TABLE, LISTS, DOUBLE, QUOTES = 59, 60, 61, 62, 63  # LISTS[0]: how much of it is taken
+NUM_TABLES = 5
 
 # ---- modes ---------------------------------------------------------------------------------------------------------
 VALUE = 1  # before, after and inside values that are no strings

@@ -38,6 +38,7 @@ from structgen_kernels.arena import (
     MARK,
     NEEDS,
     NET,
+    NOT_READY,
     NOTE,
     NUM_NEEDS,
     PICK,
@@ -620,6 +621,21 @@ def advance_token(h, s, token):
         s = follow(h, s, data[i])
         if s <= 0:
             return s
+    return s
+
+
+@helper("int64(int64[::1], int64, int64)")
+def known_after_token(h, s, token):
+    """`advance_token` where all its transitions are known; NOT_READY where they are not."""
+    start, data, following = i64(h, TOKEN_START), u8(h, TOKEN_DATA), i32xn(h, TRANS, 256)
+    if token < 0 or token + 1 >= h[CAPACITY + TOKEN_START] or start[token] == start[token + 1]:
+        return 0
+    for i in range(start[token], start[token + 1]):
+        if not allows(h, s, data[i]):
+            return 0
+        s = np.int64(following[s, data[i]])
+        if s <= 0:
+            return NOT_READY if s < 0 else 0
     return s
 
 

@@ -13,6 +13,7 @@ from structgen_kernels.arena import (
     ARG_CAP,
     ASKED,
     ASKS,
+    BUSY,
     CALL,
     CAPACITY,
     CLASSES,
@@ -27,12 +28,14 @@ from structgen_kernels.arena import (
     E_START,
     E_TOKENS,
     END,
+    ENDING,
     ENDS,
     ENTRIES,
     ENTRY_CALLS,
     ENTRY_WIDTH,
     EXTRA,
     FAIL,
+    GENERATION,
     GUARD,
     GUARDED,
     GUARDED_EXITS,
@@ -45,6 +48,7 @@ from structgen_kernels.arena import (
     MARK,
     NARROW,
     NET,
+    NOT_READY,
     NOTE,
     PARTS,
     PENDING,
@@ -67,6 +71,7 @@ from structgen_kernels.arena import (
     STATE_WIDTH,
     STATES,
     TAKE,
+    UNBUILT,
     VOCABULARY,
     WORDS,
     ZERO,
@@ -83,7 +88,7 @@ from structgen_kernels.arena import (
 from structgen_kernels.classes import union_class
 from structgen_kernels.jit import kernel
 from structgen_kernels.keys import CELL_TABLE, CELL_WIDTH, CELLS, REPEATED, forbid_keys, read_token
-from structgen_kernels.machine import advance_token, goto, intern
+from structgen_kernels.machine import advance_token, goto, intern, known_after_token
 from structgen_kernels.members import may_add, may_end, may_go_on, with_member
 from structgen_kernels.store import ensure, find_entry
 from structgen_kernels.tries import guarded_trie
@@ -354,44 +359,32 @@ def _resolve(h, s):
     return 0
 
 
-@kernel("int64(int64[::1], int64, uint32[:, ::1], int64, int32[::1])")
-def fill_mask(h, s, out, index, ends):
-    """Write the mask of state s into row `index` of out.
+@helper("boolean(int64[::1], int64, uint32[:, ::1], int64, boolean)")
+def add_row(h, e, out, index, begun):
+    """Add the bit row of a built entry to row `index` of out, or write it there if that was not `begun`. Whether it is
+    begun now."""
+    r = i32xn(h, ENTRIES, ENTRY_WIDTH)[e, E_ROW]
+    if r < 0:
+        return begun
+    i32x2(h, ROW_OWNER)[r, 1] = 1
+    row, words = bit_rows(h, ROWS)[r], h[WORDS]
+    if begun:
+        for w in range(words):
+            out[index, w] |= row[w]
+    else:
+        for w in range(words):
+            out[index, w] = row[w]
+    return True
 
-    out: uint32[rows, at least num_words], every word of the row is written; ends: int32 ids that are allowed where the
-    text may end (end-of-text tokens). Returns 0, or a status: the network must grow first (LAZY_PC), a table is full
-    (FULL), the budget is spent (BUDGET).
-    """
-    states = i32xn(h, STATES, STATE_WIDTH)
-    if states[s, S_NUM_PARTS] < 0:
-        status = _resolve(h, s)
-        if status < 0:
-            return status
-    entries, parts, pool = i32xn(h, ENTRIES, ENTRY_WIDTH), i32(h, PARTS), i32(h, POOL)
-    owner = i32x2(h, ROW_OWNER)
-    first, num_parts = states[s, S_PARTS], states[s, S_NUM_PARTS]
-    words = h[WORDS]
-    copied = False
-    for k in range(first, first + num_parts):
-        e = parts[k]
-        status = ensure(h, np.int64(e))  # its row may have been given up
-        if status < 0:
-            return status
-        r = entries[e, E_ROW]
-        if r < 0:
-            continue
-        owner[r, 1] = 1
-        row = bit_rows(h, ROWS)[r]
-        if copied:
-            for w in range(words):
-                out[index, w] |= row[w]
-        else:
-            for w in range(words):
-                out[index, w] = row[w]
-            copied = True
-    for w in range(words if copied else 0, out.shape[1]):
+
+@helper("void(int64[::1], int64, uint32[:, ::1], int64, boolean)")
+def add_tokens(h, s, out, index, begun):
+    """Write to row `index` of out what of the mask of state s is not in bit rows: zeros behind these, single tokens."""
+    states, entries = i32xn(h, STATES, STATE_WIDTH), i32xn(h, ENTRIES, ENTRY_WIDTH)
+    parts, pool = i32(h, PARTS), i32(h, POOL)
+    for w in range(h[WORDS] if begun else 0, out.shape[1]):
         out[index, w] = 0
-    for k in range(first, first + num_parts):
+    for k in range(states[s, S_PARTS], states[s, S_PARTS] + states[s, S_NUM_PARTS]):
         e = parts[k]
         if entries[e, E_KIND] == NARROW:
             start = entries[e, E_START]
@@ -399,26 +392,100 @@ def fill_mask(h, s, out, index, ends):
                 t = pool[z]
                 out[index, t >> 5] |= np.uint32(1) << np.uint32(t & 31)
     if states[s, S_FLAGS] & ACCEPTS:
-        for z in range(ends.shape[0]):
+        ends = i32(h, ENDING)
+        for z in range(h[COUNT + ENDING]):
             out[index, ends[z] >> 5] |= np.uint32(1) << np.uint32(ends[z] & 31)
+
+
+@kernel("int64(int64[::1], int64, uint32[:, ::1], int64)")
+def fill_mask(h, s, out, index):
+    """Write the mask of state s into row `index` of out, uint32 [rows, at least WORDS]: every word of it.
+
+    Returns 0, or a status: the network must grow first (LAZY_PC), a table is full (FULL), the budget is spent (BUDGET).
+    """
+    states, parts = i32xn(h, STATES, STATE_WIDTH), i32(h, PARTS)
+    if states[s, S_NUM_PARTS] < 0:
+        status = _resolve(h, s)
+        if status < 0:
+            return status
+    begun = False
+    for k in range(states[s, S_PARTS], states[s, S_PARTS] + states[s, S_NUM_PARTS]):
+        status = ensure(h, np.int64(parts[k]))  # its row may have been given up
+        if status < 0:
+            return status
+        begun = add_row(h, np.int64(parts[k]), out, index, begun)
+    add_tokens(h, s, out, index, begun)
     return 0
 
 
-@kernel("int64(int64[::1], int64[::1], int64, int64, uint32[:, ::1], int64, int32[::1])")
-def fill_remembering(h, memories, s, memory, out, index, ends):
-    """`fill_mask` less the tokens that would repeat a key; `memories` is the header that `forbid_keys` takes."""
-    status = fill_mask(h, s, out, index, ends)
-    return status if status < 0 else forbid_keys(memories, memory, out[index])
+@helper("boolean(int64[::1], int64)")
+def is_found(h, s):
+    """Whether the mask of state s is in the store, so that it need only be copied."""
+    states, entries, parts = i32xn(h, STATES, STATE_WIDTH), i32xn(h, ENTRIES, ENTRY_WIDTH), i32(h, PARTS)
+    if states[s, S_NUM_PARTS] < 0:
+        return False
+    for k in range(states[s, S_PARTS], states[s, S_PARTS] + states[s, S_NUM_PARTS]):
+        if entries[parts[k], E_KIND] == UNBUILT:
+            return False
+    return True
 
 
-@kernel("int64(int64[::1], int64[::1], int64, int64, int64, int64[::1])")
-def advance_remembering(h, memories, s, memory, token, out):
-    """The state after a token, the memory after it in out[0]. 0: dead, also where the token repeats a key."""
-    t = advance_token(h, s, token)
-    if t <= 0:
-        return t
-    after = read_token(memories, i32xn(memories, CELLS, CELL_WIDTH), i32(memories, CELL_TABLE), memory, token)
+@helper("void(int64[::1], int64, uint32[:, ::1], int64)")
+def copy_mask(h, s, out, index):
+    """`fill_mask` where the mask `is_found`."""
+    states, parts = i32xn(h, STATES, STATE_WIDTH), i32(h, PARTS)
+    begun = False
+    for k in range(states[s, S_PARTS], states[s, S_PARTS] + states[s, S_NUM_PARTS]):
+        begun = add_row(h, np.int64(parts[k]), out, index, begun)
+    add_tokens(h, s, out, index, begun)
+
+
+# ---- texts: a state, and the memory of the keys that its objects have (see `keys`; 0: none) --------------------------
+
+
+@kernel("int64(int64[::1], int64, int64, uint32[:, ::1], int64)")
+def fill_text(h, s, memory, out, index):
+    """`fill_mask`, less the tokens that would repeat a key."""
+    status = fill_mask(h, s, out, index)
+    return forbid_keys(h, memory, out[index]) if status == 0 and memory != 0 else status
+
+
+@kernel("int64(int64[::1], int64, int64, int64, uint32[:, ::1], int64)", nogil=False)
+def fill_found(h, generation, s, memory, out, index):
+    """`fill_text` without the lock: of a state of a generation whose mask is found, while nobody holds the lock.
+
+    It keeps the GIL and is short. Returns 0, or another number: ask again with the lock.
+    """
+    if h[BUSY] or h[GENERATION] != generation or not is_found(h, s):
+        return NOT_READY
+    copy_mask(h, s, out, index)
+    return forbid_keys(h, memory, out[index]) if memory != 0 else 0
+
+
+@helper("UniTuple(int64, 2)(int64[::1], int64, int64, int64)")
+def _remember(h, t, memory, token):
+    """The state and the memory after a token, of which the state is t."""
+    if memory == 0 or t <= 0:
+        return t, np.int64(0)
+    after = read_token(h, i32xn(h, CELLS, CELL_WIDTH), i32(h, CELL_TABLE), memory, token)
     if after < 0:
-        return after
-    out[0] = after
-    return 0 if after == REPEATED else t
+        return after, np.int64(0)
+    return np.int64(0) if after == REPEATED else t, after
+
+
+@kernel("UniTuple(int64, 2)(int64[::1], int64, int64, int64)")
+def advance_text(h, s, memory, token):
+    """The state and the memory after a token. State 0: dead, also where the token repeats a key; or a status."""
+    return _remember(h, advance_token(h, s, token), memory, token)
+
+
+@kernel("UniTuple(int64, 2)(int64[::1], int64, int64, int64, int64)", nogil=False)
+def advance_found(h, generation, s, memory, token):
+    """`advance_text` without the lock: where all transitions are known, while nobody holds the lock.
+
+    It keeps the GIL and is short. State below 0: ask again with the lock.
+    """
+    if h[BUSY] or h[GENERATION] != generation:
+        return np.int64(NOT_READY), np.int64(0)
+    t = known_after_token(h, s, token)
+    return _remember(h, t, memory, token)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from structgen_kernels.arena import FIRST_STATE, STEPS_LEFT
+from structgen_kernels.arena import COUNT, ENDING, FIRST_STATE, STEPS_LEFT, i32
 from structgen_kernels.jit import kernel
 from structgen_kernels.machine import accepts, advance_token
 from structgen_kernels.masks import fill_mask
@@ -16,15 +16,16 @@ ENDED = 1  # in place of a state: the text ended with an end-of-text token; noth
 WRONG_PARENT = 1  # a result: a node's parent is not a row before it
 
 
-@kernel("int64(int64[::1], int32[::1], int32[::1], int32[::1], int32[::1], int64[::1])")
-def tree_states(h, tokens, parents, ends, states, done):
+@kernel("int64(int64[::1], int32[::1], int32[::1], int32[::1], int64[::1])")
+def tree_states(h, tokens, parents, states, done):
     """The states of all rows of a draft tree.
 
-    tokens, parents: int32 [n], node i is row i + 1; parents are rows, each before its children. ends: int32,
-    end-of-text tokens. states: int32 [n + 1], of which states[0] is given; the others are written: ENDED after an
-    end-of-text token, 0 where a node is illegal or below one that is. done: int64 [1], nodes finished. Returns 0, or
-    WRONG_PARENT, or a status: then call again to go on.
+    tokens, parents: int32 [n], node i is row i + 1; parents are rows, each before its children. states: int32
+    [n + 1], of which states[0] is given; the others are written: ENDED after an end-of-text token, 0 where a node is
+    illegal or below one that is. done: int64 [1], nodes finished. Returns 0, or WRONG_PARENT, or a status: then call
+    again to go on.
     """
+    ends = i32(h, ENDING)
     for i in range(done[0], tokens.shape[0]):
         if parents[i] < 0 or parents[i] > i:
             return WRONG_PARENT
@@ -32,7 +33,7 @@ def tree_states(h, tokens, parents, ends, states, done):
         t = np.int64(0)
         if s >= FIRST_STATE:
             is_end = False
-            for z in range(ends.shape[0]):
+            for z in range(h[COUNT + ENDING]):
                 is_end |= ends[z] == tokens[i]
             if is_end:
                 t = np.int64(ENDED) if accepts(h, s) else np.int64(0)
@@ -45,8 +46,8 @@ def tree_states(h, tokens, parents, ends, states, done):
     return 0
 
 
-@kernel("int64(int64[::1], int32[::1], int32[::1], uint32[:, ::1], int32[::1], int64, int64[::1])")  # fmt: skip
-def fill_masks(h, states, where, out, ends, max_steps, done):
+@kernel("int64(int64[::1], int32[::1], int32[::1], uint32[:, ::1], int64, int64[::1])")
+def fill_masks(h, states, where, out, max_steps, done):
     """Writes the mask of states[i] into row where[i] of out, uint32 [R, at least WORDS]; zeros if it is not a state.
 
     max_steps: trie nodes that each mask may visit, negative: any number. done: int64 [2], masks finished and begun.
@@ -69,7 +70,7 @@ def fill_masks(h, states, where, out, ends, max_steps, done):
             if max_steps >= 0 and done[1] == i:
                 h[STEPS_LEFT] = max_steps
             done[1] = i + 1
-            status = fill_mask(h, np.int64(states[i]), out, np.int64(where[i]), ends)
+            status = fill_mask(h, np.int64(states[i]), out, np.int64(where[i]))
             if status < 0:
                 return status
             written[states[i] & 63] = i

@@ -241,7 +241,7 @@ class DistinctMemory:
         """Write what a state and a memory allow into row `index` of uint32[rows, words]; `engine` is the memory's."""
         known = self._of[memory & ~FLAG][0]
         if known == NO_KEYS:
-            engine.fill(state, out, index)
+            engine.fill(state, 0, out, index)
         else:
             self._keys.fill(engine, state, known, out, index, thin & THIN_KEYS)
         self._forbid_values(memory, out[index], state, thin)

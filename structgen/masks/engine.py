@@ -7,7 +7,6 @@ holds states of it starts again there (see `structgen.compiler`).
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +20,7 @@ from structgen.masks.threads import share
 from structgen.types import Limits
 from structgen.vocab import Vocabulary
 from structgen_kernels import arena as k
-from structgen_kernels import batches, machine, masks, tree_masks, tries
+from structgen_kernels import batches, jit, machine, masks, tree_masks, tries
 from structgen_kernels import members as kernel_members
 from structgen_kernels.arena import Arena
 
@@ -100,6 +99,7 @@ def _capacities(vocab: Vocabulary, limits: Limits) -> dict[int, int]:
         k.NEEDS: 1 << 12,
         k.NOTES: 1 << 18,
         k.PAIRS: vocab.max_spelled_bytes + 2,
+        k.ENDING: len(vocab.eos_token_ids),
         k.SHORT: min(vocab.max_spelled_bytes + 1, LENGTH_ROWS),
     }
 
@@ -122,7 +122,8 @@ def _short_rows(vocab: Vocabulary, rows: npt.NDArray[np.uint32]) -> None:
 
 
 NO_ARENA = Arena(dict.fromkeys(range(k.NUM_TABLES), 0), num_words=1)
-"""What a retired engine has: tables without rows."""
+"""What a retired engine has: tables without rows, always in use."""
+NO_ARENA.header[k.BUSY] = 1
 
 
 class Engine:
@@ -135,14 +136,14 @@ class Engine:
         if it only forgot its states."""
         self.vocab = vocab
         self.limits = limits
-        self.lock = threading.Lock()
         self.arena = arena or Arena(_capacities(vocab, limits), num_words=vocab.num_words)
+        self.lock = self.arena.lock
         self.header = self.arena.header
         self.retired = False
-        self._ends = np.array(vocab.eos_token_ids, np.int32)
+        self._generation = int(self.header[k.GENERATION])
+        self._fill_found, self._advance_found = jit.entry(masks.fill_found), jit.entry(masks.advance_found)
         self._max_steps = limits.max_mask_steps
         self._byte_out = np.zeros(1, np.int64)
-        self._memory_out = np.zeros(1, np.int64)
         if network is not None:
             self.network = network
             return
@@ -163,6 +164,7 @@ class Engine:
             (k.ROOTS, trie.root),
             (k.TOKEN_START, trie.token_start),
             (k.TOKEN_DATA, trie.token_data),
+            (k.ENDING, np.array(self.vocab.eos_token_ids, np.int32)),
         ):
             if fresh:
                 tables[table][: len(data)] = data
@@ -179,6 +181,7 @@ class Engine:
         `ArenaFull`."""
         with self.lock:
             self.retired = True
+            self.header[k.GENERATION] += 1
             arena, self.arena = self.arena, NO_ARENA
             self.header = NO_ARENA.header
         if keep_store:
@@ -196,8 +199,7 @@ class Engine:
         """A state and all it rests on, in a form that `adopt` of the next generation understands if that has the same
         network."""
         with self.lock:
-            if self.retired:
-                raise ArenaFull(k.STATES)
+            self._check()
             states, items = self.arena.tables[k.STATES], self.arena.tables[k.ITEMS]
             found: Lineage = {}
             todo = [state]
@@ -218,10 +220,13 @@ class Engine:
             numbers[state] = self._run(machine.state_of, items)
         return numbers[state]
 
+    def _check(self) -> None:
+        if self.retired:
+            raise ArenaFull(k.STATES)
+
     def _run(self, kernel: Callable[..., int], *args: Any) -> int:
         with self.lock:
-            if self.retired:
-                raise ArenaFull(k.STATES)
+            self._check()
             result = kernel(self.header, *args)
             while result < 0:
                 self._serve(result)
@@ -272,8 +277,7 @@ class Engine:
     def kernel(self, state: int) -> list[tuple[int, int, int]]:
         """The items (pc, origin, arg) that a state was made from."""
         with self.lock:
-            if self.retired:
-                raise ArenaFull(k.STATES)
+            self._check()
             first, count = self.arena.tables[k.STATES][state, [k.S_ITEMS, k.S_KERNEL]].tolist()
             return [tuple(item) for item in self.arena.tables[k.ITEMS][first : first + count].tolist()]
 
@@ -285,36 +289,28 @@ class Engine:
         """The state after a rule that was called in `origin` is complete."""
         return self._run(machine.goto, origin, rule)
 
-    def fill(self, state: int, out: Mask, index: int) -> None:
-        """Write the mask of a state into row `index` of uint32[rows, at least num_words]."""
-        if self._max_steps is not None:
-            self.header[k.STEPS_LEFT] = self._max_steps
-        self._run(masks.fill_mask, state, out, index, self._ends)
+    def fill(self, state: int, memory: int, out: Mask, index: int) -> None:
+        """Write what a state and a memory of keys (see `masks.memory`; 0: none) allow into a row of a bitmask.
 
-    def advance_remembering(
-        self, state: int, memories: npt.NDArray[np.int64], memory: int, token: int
-    ) -> tuple[int, int]:
-        """The state and the memory after a token (see `masks.memory`); state 0: dead."""
-        with self.lock:
-            if self.retired:
-                raise ArenaFull(k.STATES)
-            result = masks.advance_remembering(self.header, memories, state, memory, token, self._memory_out)
-            while result < 0:
-                self._serve(result)
-                result = masks.advance_remembering(self.header, memories, state, memory, token, self._memory_out)
-            return result, int(self._memory_out[0])
+        out: uint32 [rows, at least num_words], of which row `index` is written; C-contiguous and writable, which is
+        not checked.
+        """
+        if self._fill_found(self.header, self._generation, state, memory, out, index):
+            if self._max_steps is not None:
+                self.header[k.STEPS_LEFT] = self._max_steps
+            self._run(masks.fill_text, state, memory, out, index)
 
-    def fill_remembering(self, state: int, memories: npt.NDArray[np.int64], memory: int, out: Mask, index: int) -> None:
-        """`fill`, less the tokens that would repeat a key (see `masks.memory`)."""
-        if self._max_steps is not None:
-            self.header[k.STEPS_LEFT] = self._max_steps
-        with self.lock:
-            if self.retired:
-                raise ArenaFull(k.STATES)
-            result = masks.fill_remembering(self.header, memories, state, memory, out, index, self._ends)
-            while result < 0:
-                self._serve(result)
-                result = masks.fill_remembering(self.header, memories, state, memory, out, index, self._ends)
+    def advance_text(self, state: int, memory: int, token: int) -> tuple[int, int]:
+        """The state and the memory of keys (0: none) after a token; state 0: dead, also where a key is repeated."""
+        after: tuple[int, int] = self._advance_found(self.header, self._generation, state, memory, token)
+        if after[0] < 0:
+            with self.lock:
+                self._check()
+                after = masks.advance_text(self.header, state, memory, token)
+                while after[0] < 0:
+                    self._serve(after[0])
+                    after = masks.advance_text(self.header, state, memory, token)
+        return after
 
     def tree_states(
         self, state: int, tokens: npt.NDArray[np.int32], parents: npt.NDArray[np.int32]
@@ -325,13 +321,13 @@ class Engine:
         """
         states = np.zeros(len(tokens) + 1, np.int32)
         states[0] = state
-        result = self._run(tree_masks.tree_states, tokens, parents, self._ends, states, np.zeros(1, np.int64))
+        result = self._run(tree_masks.tree_states, tokens, parents, states, np.zeros(1, np.int64))
         return None if result == tree_masks.WRONG_PARENT else states
 
     def fill_each(self, states: npt.NDArray[np.int32], out: Mask, where: npt.NDArray[np.int32]) -> None:
         """Write the mask of each state into its row of `out`; zeros where there is none."""
         steps = -1 if self.limits.max_mask_steps is None else self.limits.max_mask_steps
-        self._run(tree_masks.fill_masks, states, where, out, self._ends, steps, np.zeros(2, np.int64))
+        self._run(tree_masks.fill_masks, states, where, out, steps, np.zeros(2, np.int64))
 
     def fill_batch(
         self, states: npt.NDArray[np.int32], out: Mask, where: npt.NDArray[np.int32], *, num_threads: int
@@ -342,12 +338,11 @@ class Engine:
         """
         found = np.zeros(len(states), np.uint8)
         with self.lock:  # held while the others copy: no row is given up meanwhile
-            if self.retired:
-                raise ArenaFull(k.STATES)
+            self._check()
             num_found = batches.survey(self.header, states, found)
 
             def copy(begin: int, end: int) -> None:
-                batches.copy_masks(self.header, states, found, where, out, self._ends, begin, end)
+                batches.copy_masks(self.header, states, found, where, out, begin, end)
 
             share(copy, len(states), num_threads if num_found >= SHARED_ROWS else 1)
         if num_found < len(states):
@@ -361,8 +356,7 @@ class Engine:
     def allowed_bytes(self, state: int) -> bytes:
         """The bytes that lead anywhere from a state, ascending."""
         with self.lock:
-            if self.retired:
-                raise ArenaFull(k.STATES)
+            self._check()
             return _members(self.arena.tables[k.ALLOWED][state])
 
     def expand(self, pc: int) -> None:

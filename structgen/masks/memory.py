@@ -13,6 +13,7 @@ It knows JSON, tokens, states and masks; of schemas it knows nothing.
 
 from __future__ import annotations
 
+import threading
 import weakref
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -39,7 +40,12 @@ _HEADER_TABLES = (k.NODES, k.NODE_TOKENS, k.ROOTS, k.TOKEN_START, k.TOKEN_DATA)
 def memory_of(engine: Engine) -> Memory:
     """The memories of an engine; they are ints of its generation."""
     found = _memories.get(engine)
-    return found if found is not None else _memories.setdefault(engine, Memory(engine))
+    if found is None:
+        with _making:  # one only: the engine's kernels know its addresses
+            found = _memories.get(engine)
+            if found is None:
+                found = _memories[engine] = Memory(engine)
+    return found
 
 
 class Memory:
@@ -74,6 +80,10 @@ class Memory:
         ):
             self._header[k.ADDRESS + slot] = array.ctypes.data
             self._header[k.CAPACITY + slot] = array.size if slot != keys.CELLS else len(array)
+        with engine.lock:
+            if not engine.retired:  # its kernels follow a memory beside the state
+                for first in (k.ADDRESS + keys.CELLS, k.CAPACITY + keys.CELLS):
+                    engine.header[first : first + keys.NUM_TABLES] = self._header[first : first + keys.NUM_TABLES]
         self._found = np.zeros(len(engine.vocab.tokens), np.int32)
         self._open: dict[tuple[int, int], bool] = {}
 
@@ -106,16 +116,14 @@ class Memory:
 
     def fill(self, engine: Engine, state: int, memory: int, out: npt.NDArray[np.uint32], index: int, thin: int) -> None:
         """Write what a state and a memory allow into row `index` of uint32[rows, words]; `engine` is the memory's."""
+        engine.fill(state, 0 if thin else memory, out, index)
         if thin:
-            engine.fill(state, out, index)
             self.forbid(memory, out[index], state, thin)
-        else:  # one call for both
-            engine.fill_remembering(state, self._header, memory, out, index)
 
     def advance(self, engine: Engine, state: int, memory: int, token: int, thin: int) -> tuple[int, int]:
         """The state and the memory after a token; state 0: dead. `engine` is the memory's."""
         if not thin:  # one call for both
-            return engine.advance_remembering(state, self._header, memory, token)
+            return engine.advance_text(state, memory, token)
         after = engine.advance(state, token)
         return self.commit(state, memory, token, after, thin) if after else (0, 0)
 
@@ -335,3 +343,4 @@ def _keys_in(data: bytes, mode: int) -> tuple[int, bool]:
 
 
 _memories: weakref.WeakKeyDictionary[Engine, Memory] = weakref.WeakKeyDictionary()
+_making = threading.Lock()

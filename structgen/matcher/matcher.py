@@ -7,8 +7,9 @@ Its whole state is an int of the engine, and, where a grammar needs it, the memo
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from structgen.compiler import CompiledGrammar
 
 T = TypeVar("T")
+Step: TypeAlias = "tuple[int, int, int | bytes]"
+"""A state (or LOST) and a memory, and what was accepted there: a token id, or bytes."""
 
 _COUNT = np.arange(1 << 10, dtype=np.int32)
 _WRONG_TREE = "a draft tree is tokens [n] and parents [n], each the row of a node before, or 0"
@@ -43,14 +46,12 @@ class Matcher:
         "_bitmask",
         "_engine",
         "_eos",
-        "_history",
-        "_memories",
         "_memory",
         "_open_keys",
+        "_past",
         "_remembered",
         "_rows",
         "_state",
-        "_steps",
         "_terminated",
         "grammar",
     )
@@ -66,9 +67,7 @@ class Matcher:
         if self._open_keys is not None:
             self._remembered = remembering(self._engine, self._open_keys.distinct)
             self._memory = first_memory(self._engine, self._open_keys.distinct, self._open_keys.embedded)
-        self._history: list[int] = []  # states before each step, or LOST
-        self._memories: list[int] = []  # and memories, if there is any
-        self._steps: list[int | bytes] = []  # what was accepted: a token id, or bytes
+        self._past: list[Step] = []
         self._eos = frozenset(grammar.vocab.eos_token_ids)
         self._terminated = False
         self._bitmask: Any = None
@@ -101,10 +100,10 @@ class Matcher:
             self._carry_over(lambda: self._fill(index))
 
     def _fill(self, index: int) -> None:
-        if self._memory:
-            self._remembered.fill(self._engine, self._state, self._memory, self._rows, index, self._thin)
+        if self._open_keys is None or self._open_keys.plain:
+            self._engine.fill(self._state, self._memory, self._rows, index)
         else:
-            self._engine.fill(self._state, self._rows, index)
+            self._remembered.fill(self._engine, self._state, self._memory, self._rows, index, self._thin)
 
     @property
     def _thin(self) -> int:
@@ -199,27 +198,29 @@ class Matcher:
         """Take a token. False, and nothing changes, if the mask does not allow it."""
         if self._terminated:
             return False
-        if token_id in self._eos:
+        token = operator.index(token_id)
+        if token in self._eos:
             if not self.is_accepting():
                 return False
             self._terminated = True
-            self._push(self._state, token_id, self._memory)
+            self._past.append((self._state, self._memory, token))
             return True
         try:
-            after, memory = self._after(token_id)
+            after, memory = self._after(token)
         except ArenaFull:
-            after, memory = self._carry_over(lambda: self._after(token_id))
+            after, memory = self._carry_over(lambda: self._after(token))
         if after == 0:
             return False
-        self._push(after, token_id, memory)
+        self._past.append((self._state, self._memory, token))
+        self._state, self._memory = after, memory
         return True
 
     def _after(self, token: int) -> tuple[int, int]:
         """The state and the memory after a token; state 0: dead."""
-        if not self._memory:
-            return self._engine.advance(self._state, token), 0
+        if self._open_keys is None or self._open_keys.plain:
+            return self._engine.advance_text(self._state, self._memory, token)
         after: tuple[int, int] = self._remembered.advance(
-            self._engine, self._state, self._memory, token, self._open_keys.thin if self._open_keys is not None else 0
+            self._engine, self._state, self._memory, token, self._open_keys.thin
         )
         return after
 
@@ -251,47 +252,44 @@ class Matcher:
             return False
         if ahead._engine is not self._engine:
             self._engine, self._state = ahead._engine, LOST
-            self._history = [LOST] * len(self._history)
+            self._past = _lost(self._past)
         self._push(ahead._state, data, 0)
         return True
 
     def rollback(self, num_steps: int = 1) -> None:
         """Undo the last accepted tokens (or `accept_bytes` calls)."""
-        if not 0 <= num_steps <= len(self._steps):
-            raise MatcherError(f"cannot undo {num_steps} of {len(self._steps)} steps")
-        if num_steps and self._history[-num_steps] == LOST:
-            kept = self._steps[:-num_steps]
+        if not 0 <= num_steps <= len(self._past):
+            raise MatcherError(f"cannot undo {num_steps} of {len(self._past)} steps")
+        if num_steps == 0:
+            return
+        state, memory, _ = self._past[-num_steps]
+        if state == LOST:
             binding = self.grammar.binding()
             self._engine, self._state = binding.engine, binding.start
-            self._replay(kept)
-            self._steps, self._terminated = kept, False
-        elif num_steps:
-            self._state = self._history[-num_steps]
-            del self._history[-num_steps:], self._steps[-num_steps:]
-            if self._memory:
-                self._memory = self._memories[-num_steps]
-                del self._memories[-num_steps:]
-            self._terminated = False
+            self._replay([step for _, _, step in self._past[:-num_steps]])
+        else:
+            self._state, self._memory = state, memory
+            del self._past[-num_steps:]
+        self._terminated = False
 
     def fork(self) -> Matcher:
         """An independent matcher in the same state."""
         other = Matcher.__new__(Matcher)
         other.grammar, other._engine, other._state = self.grammar, self._engine, self._state
-        other._history, other._steps = self._history.copy(), self._steps.copy()
-        other._remembered = self._remembered
-        other._open_keys, other._memory, other._memories = self._open_keys, self._memory, self._memories.copy()
+        other._past = self._past.copy()
+        other._remembered, other._open_keys, other._memory = self._remembered, self._open_keys, self._memory
         other._eos, other._terminated = self._eos, self._terminated
         other._bitmask = other._rows = None
         return other
 
     def reset(self) -> None:
         """Back to the start of a text."""
-        self.rollback(len(self._steps))
+        self.rollback(len(self._past))
 
     @property
     def num_tokens(self) -> int:
         """Steps taken: accepted tokens and `accept_bytes` calls."""
-        return len(self._steps)
+        return len(self._past)
 
     # ---- closing in time ---------------------------------------------------------------------------------------
 
@@ -343,12 +341,8 @@ class Matcher:
     # ---- engine generations ------------------------------------------------------------------------------------
 
     def _push(self, state: int, step: int | bytes, memory: int) -> None:
-        self._history.append(self._state)
-        self._steps.append(step)
-        self._state = state
-        if memory:
-            self._memories.append(self._memory)
-            self._memory = memory
+        self._past.append((self._state, self._memory, step))
+        self._state, self._memory = state, memory
 
     def _try(self, call: Callable[[], T]) -> T:
         try:
@@ -372,21 +366,19 @@ class Matcher:
         self._engine = binding.engine
         if kept is not None:
             self._state = kept
-            self._history = [LOST] * len(self._history)
+            self._past = _lost(self._past)
             return
         self._state = binding.start
         if self._open_keys is not None:
             self._remembered = remembering(self._engine, self._open_keys.distinct)
             self._memory = first_memory(self._engine, self._open_keys.distinct, self._open_keys.embedded)
-        self._replay(self._steps)
+        self._replay([step for _, _, step in self._past])
 
     def _replay(self, steps: list[int | bytes]) -> None:
         """Take steps from the start of a text on; a text may need more states than there can be at once."""
-        history: list[int] = []
-        memories: list[int] = []
+        past: list[Step] = []
         for step in steps:
-            history.append(self._state)
-            memories.append(self._memory)
+            past.append((self._state, self._memory, step))
             for piece in _pieces(step) if isinstance(step, bytes) and self._open_keys is None else (step,):
                 try:
                     self._state, self._memory = self._after_step(piece)
@@ -397,15 +389,19 @@ class Matcher:
                     if kept is None:
                         raise
                     self._engine, self._state = binding.engine, kept
-                    history = [LOST] * len(history)
+                    past = _lost(past)
                     self._state, self._memory = self._after_step(piece)
-        self._memories = memories if self._memory else []
-        self._history = history
+        self._past = past
 
     def _after_step(self, step: int | bytes) -> tuple[int, int]:
         if isinstance(step, bytes):
             return self._after_bytes(step)
         return (self._state, self._memory) if step in self._eos else self._after(step)
+
+
+def _lost(past: list[Step]) -> list[Step]:
+    """What was accepted, by an engine that has forgotten the states."""
+    return [(LOST, memory, step) for _, memory, step in past]
 
 
 def _pieces(data: bytes) -> list[bytes]:
@@ -424,8 +420,8 @@ def _as_rows(bitmask: Any, num_words: int) -> Any:
     array = bitmask if isinstance(bitmask, np.ndarray) else bitmask.numpy()
     if array.ndim == 1:
         array = array[None, :]
-    if array.dtype not in (np.int32, np.uint32) or array.ndim != 2 or not array.flags.c_contiguous:
-        raise MatcherError("a bitmask is a contiguous int32 array [rows, ceil(V / 32)]")
+    if array.dtype not in (np.int32, np.uint32) or array.ndim != 2 or not array.flags.carray:
+        raise MatcherError("a bitmask is a contiguous, writable int32 array [rows, ceil(V / 32)]")
     if array.shape[1] < num_words:
         raise MatcherError(f"a bitmask row needs at least {num_words} words, this one has {array.shape[1]}")
     return array.view(np.uint32)

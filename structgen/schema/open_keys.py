@@ -8,7 +8,7 @@ a key goes on in finitely many ways only, so that an object could have used them
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -37,15 +37,21 @@ class OpenKeys:
     embedded: bool = False
     used: bool = False
     fewest: int | None = None
+    plain: bool = field(init=False)
+    """Whether keys are all there is to remember and none is thin: then the engine follows the memory by itself."""
+
+    def __post_init__(self) -> None:
+        self.plain = not self.embedded
 
     def note(self, language: Language) -> None:
         """A language of additional keys is in use."""
         if is_thin(language):
             self.thin |= 1
+            self.plain = False
 
     def note_items(self, *, thin: bool, fewest: int) -> None:
         """An array whose items differ is in use; `thin`: a beginning of one may go on in finitely many ways only."""
-        self.distinct = True
+        self.distinct, self.plain = True, False
         self.fewest = fewest if self.fewest is None else min(self.fewest, fewest)
         self.thin = self.fewest << 2 | self.thin & 3 | (2 if thin else 0)
 

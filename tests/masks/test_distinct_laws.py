@@ -155,7 +155,7 @@ def test_mask_commit_and_functional_form_agree(schema: Any, walk: list[int]) -> 
         assert np.flatnonzero(np.unpackbits(grammar.mask(state).view(np.uint8), bitorder="little")).tolist() == tokens
         for token in range(len(TOKENS)):
             fork = matcher.fork()
-            assert fork.accept_token(token) == (token in tokens), (matcher._steps, TOKENS[token])
+            assert fork.accept_token(token) == (token in tokens), (matcher._past, TOKENS[token])
             assert (grammar.advance(state, token) != grammar.DEAD) == (token in tokens)
         assert {TOKENS.index(bytes((byte,))) for byte in matcher.allowed_bytes()} == {
             t for t in tokens if 1 <= t <= 256
