@@ -36,6 +36,9 @@ def scan(grammar: Grammar, *, lexer: str = "contextual", declared: Mapping[str, 
     scanner = _Firsts(grammar, lexer, declared or {})
     contexts = single_context(grammar, {})
     flat = flatten(contexts.grammar, inline=False)
+    scanner.scanner.open = bool(grammar.declared) or any(
+        isinstance(symbol, Embedded) for automaton in flat.rules.values() for symbol in automaton.symbols()
+    )
     if lexer == "basic":
         everything = frozenset(scanner.terminals)
         contexts = replace(contexts, acceptable=(dict.fromkeys(everything, everything),))

@@ -243,7 +243,7 @@ def _guarded(token: Token) -> Node:
     def expand(here: Language, rest: Language) -> Node:
         parts: list[Node] = []
         if here.nullable:
-            guard, _ = guard_of(rest, token.unless, token.follow)
+            guard, _ = guard_of(rest, token.unless, token.follow, token.open)
             parts.append(Guard(byte_mask(guard)) if guard else EMPTY)
         for charset, target, rest_target in step_both(here, rest):
             parts.append(seq(text_node(chars(charset)), node(target, rest_target)))

@@ -163,7 +163,7 @@ class _Dump:
             term, charset = self.terms.term, self.terms.charset
             row = [
                 term(token.language), [charset(guard) for guard in token.guards], term(token.longer),
-                charset(token.unless), charset(token.follow), token.inner,
+                charset(token.unless), charset(token.follow), token.inner, token.open,
             ]  # fmt: skip
             found = self._tokens[token] = len(self.tokens)
             self.tokens.append(row)
@@ -224,11 +224,13 @@ class _Load:
         made: Symbol = _SYMBOLS[kind][0](*row)
         return made
 
-    def token(self, language: int, guards: Row, longer: int, unless: int, follow: int, inner: bool) -> Token:
+    def token(
+        self, language: int, guards: Row, longer: int, unless: int, follow: int, inner: bool, open: bool
+    ) -> Token:
         sets = self.charsets
         return Token(
             self.terms[language], tuple(sets[guard] for guard in guards), self.terms[longer], sets[unless],
-            sets[follow], inner,
+            sets[follow], inner, open,
         )  # fmt: skip
 
 

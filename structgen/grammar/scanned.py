@@ -64,7 +64,8 @@ class Token:
     """A terminal as the scanner gives it: its texts, and what must not follow each.
 
     `guards` holds one set of characters if it is the same for all texts; otherwise `longer` is the language that tells:
-    a text w must not be followed by the first characters of what is left of `longer` after w (those in `follow`).
+    a text w must not be followed by the first characters of what is left of `longer` after w (those in `follow`, and unless it is
+    `open`, that is if more may follow than `follow` knows, others that cannot follow).
     """
 
     language: Language
@@ -73,13 +74,14 @@ class Token:
     unless: CharSet = NONE
     follow: CharSet = ANY
     inner: bool = False
+    open: bool = False
 
     @property
     def key(self) -> tuple[object, ...]:
         """What it is, across processes."""
         if len(self.guards) == 1:
             return "token", self.language.key, self.guards[0].ranges
-        return "token", self.language.key, self.longer.key, self.unless.ranges, self.follow.ranges
+        return "token", self.language.key, self.longer.key, self.unless.ranges, self.follow.ranges, self.open
 
 
 @dataclass(frozen=True)

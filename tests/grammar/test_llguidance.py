@@ -40,6 +40,15 @@ def test_syntax(name: str) -> None:
         assert not (matcher.accept_bytes(text.encode()) and matcher.is_accepting()), text
 
 
+def test_a_schema_may_follow_where_a_terminal_would_go_on() -> None:
+    """The scanner knows terminals only: what else may follow is no part of a guard."""
+    text = 'start: NAME (WORD | %json {"type": "integer"})\nNAME: /[a-z][a-z0-9]*/\nWORD: /[a-z]+/\n%ignore " "'
+    compiled = compile_grammar(text, VOCAB)
+    for taken, expected in (("ab12", True), ("ab-1", True), ("a b", True), ("abc", False)):
+        matcher = compiled.matcher()
+        assert (matcher.accept_bytes(taken.encode()) and matcher.is_accepting()) == expected, taken
+
+
 def test_special_tokens_are_tokens() -> None:
     for name in ("<|call|>", "<[257]>"):
         matcher = compile_grammar(f'start: "x" {name} /[0-9]+/', VOCAB).matcher()
