@@ -64,8 +64,8 @@ class Token:
     """A terminal as the scanner gives it: its texts, and what must not follow each.
 
     `guards` holds one set of characters if it is the same for all texts; otherwise `longer` is the language that tells:
-    a text w must not be followed by the first characters of what is left of `longer` after w (those in `follow`, and unless it is
-    `open`, that is if more may follow than `follow` knows, others that cannot follow).
+    a text w must not be followed by the first characters of what is left of `longer` after w: those in `follow`, and,
+    unless more may follow than `follow` knows (`open`), others that cannot follow.
     """
 
     language: Language
