@@ -10,6 +10,9 @@ the number of rows allocated; the named slots below hold everything else.
 
 from __future__ import annotations
 
+import contextlib
+import math
+import mmap
 import sys
 import threading
 from typing import NamedTuple
@@ -29,7 +32,7 @@ RULES = 3  # ways into rules: START (pc), flags (ROOTED, APART), RULE (what is c
 STATES = 4  # see the S_ columns
 ALLOWED = 5  # per state: the bytes that lead anywhere
 LOOPS = 6  # per state: bytes already known to lead back to the state itself
-TRANS = 7  # per state: the next state by byte; -1 unknown, 0 dead
+TRANS = 7  # per state, by the first three bits of a byte: the row of STEPS, row 0 where none is known
 ITEMS = 8  # kernels of states, and the items that completions added: PC, ORIGIN, ARG
 ACTIVE = 9  # items of states that wait for a byte: PC of a BYTE or SWITCH, ORIGIN, ARG
 CALLS = 10  # items of states that wait for a rule: RULE, return PC, ORIGIN, ARG
@@ -80,7 +83,8 @@ SIBLINGS = 53  # the vocabulary's trie by parent: BYTE, node; behind a node's ch
 SIBLING_AT = 54  # where in SIBLINGS a node of the vocabulary's trie is
 ASKED = 55  # scratch: hash table of PENDING: stamp, row
 ENDING = 56  # tokens that end a text
-NUM_TABLES = 57
+STEPS = 57  # by the other five bits of a byte: the next state; -1 unknown, 0 dead
+NUM_TABLES = 58
 # The next slots are those of a memory (see `keys`), for the kernels that follow state and memory at once.
 QUOTING = 256  # byte class {", \\}: outside of these a code point of a JSON string is spelled as itself
 
@@ -91,7 +95,7 @@ CAPACITY = 128
 NUM_NEEDS = 192  # with status LAZY_PC: how many rows of NEEDS to expand
 FULL_TABLE = 193  # with status FULL: the table
 STAMP = 194  # number of closures computed
-ARG_CAP = 195  # counters at or above this are the same for one token
+ARG_CAP = 195  # counters at or above this are FOREVER for one token
 WORDS = 196  # words of a bit row
 WIDE = 197  # an entry with at least this many tokens gets a bit row
 WALK_ENTRY = 198  # the entry being built (-1: none), and where its walk stands
@@ -155,6 +159,7 @@ N_BASE = 0  # pc of the base, whose counter is zero
 N_SLACK = 1  # added to the item's counter; -1: any number of code points
 NOTE_WIDTH = 2
 MAX_COUNT = 1 << 30  # the counter of a repeat without an upper limit; no text gets there
+FOREVER = MAX_COUNT + 1  # in the store: any counter that no token can bring to an end; it does not go down
 
 # ---- columns ------------------------------------------------------------------------------------------------------
 S_ITEMS, S_KERNEL, S_EXTENDED = 0, 1, 2  # first row in ITEMS; rows of the kernel; rows with what completions added
@@ -213,11 +218,11 @@ TABLES: dict[int, Table] = {
     STATES: Table("states", np.int32, STATE_WIDTH),
     ALLOWED: Table("states", np.uint64, 4),
     LOOPS: Table("states", np.uint64, 4),
-    TRANS: Table("states", np.int32, 256),
+    TRANS: Table("states", np.int32, 8),
     ITEMS: Table("items", np.int32, 3),
     ACTIVE: Table("active items", np.int32, 3),
     CALLS: Table("call items", np.int32, 4),
-    STATE_TABLE: Table("state table", np.int32, 0),
+    STATE_TABLE: Table("state table", np.int32, 2),
     KERNEL: Table("kernel scratch", np.int32, 3),
     WORK: Table("closure scratch", np.int32, 3),
     SEEN: Table("closure scratch", np.int32, 2),
@@ -225,12 +230,12 @@ TABLES: dict[int, Table] = {
     BELOW: Table("trie nodes", np.uint64, 4),
     NODE_TOKENS: Table("trie tokens", np.int32, 0),
     TRIES: Table("tries", np.int32, TRIE_WIDTH),
-    TRIE_TABLE: Table("trie table", np.int32, 0),
+    TRIE_TABLE: Table("trie table", np.int32, 2),
     ROOTS: Table("roots", np.int32, 0),
     TOKEN_START: Table("token offsets", np.int64, 0),
     TOKEN_DATA: Table("token bytes", np.uint8, 0),
     ENTRIES: Table("store entries", np.int32, ENTRY_WIDTH),
-    ENTRY_TABLE: Table("entry table", np.int32, 0),
+    ENTRY_TABLE: Table("entry table", np.int32, 2),
     POOL: Table("entry tokens", np.int32, 0),
     ROWS: Table("rows", np.uint32, -1),  # width: WORDS
     PARTS: Table("mask parts", np.int32, 0),
@@ -253,23 +258,42 @@ TABLES: dict[int, Table] = {
     OBJECT_KEYS: Table("object keys", np.int32, 3),
     MEMBERS: Table("sets of members", np.int32, MEMBER_WIDTH),
     MEMBER_BITS: Table("sets of members", np.uint64, 0),
-    MEMBER_TABLE: Table("member table", np.int32, 0),
+    MEMBER_TABLE: Table("member table", np.int32, 2),
     PICKS: Table("object keys", np.int32, 4),
     LEAVES: Table("leaves", np.int32, 3),
-    CLASS_TABLE: Table("class table", np.int32, 0),
+    CLASS_TABLE: Table("class table", np.int32, 2),
     CALLED: Table("calling nodes", np.int32, 3),
     ENTRY_CALLS: Table("calls of entries", np.int32, 4),
     SIBLINGS: Table("trie nodes", np.int32, 2),
     SIBLING_AT: Table("trie nodes", np.int32, 0),
     ASKED: Table("pending masks", np.int32, 2),
     ENDING: Table("end tokens", np.int32, 0),
+    STEPS: Table("transitions", np.int32, 32),
 }
 
 
 _FREE = 0 if getattr(sys, "_is_gil_enabled", lambda: True)() else 1  # BUSY while nobody holds the lock
 
-OF_STATES = frozenset((STATES, ITEMS, ACTIVE, CALLS, PARTS, GUARDED, GUARD_ITEMS))
+OF_STATES = frozenset((STATES, STEPS, ITEMS, ACTIVE, CALLS, PARTS, GUARDED, GUARD_ITEMS))
 """Tables of which a generation's states have rows: full, they are emptied on their own."""
+
+HASHED = (STATE_TABLE, ENTRY_TABLE, TRIE_TABLE, MEMBER_TABLE, CLASS_TABLE)
+"""Hash tables (see `hashing`), of so many slots at first:"""
+FIRST_SLOTS = 1 << 12
+
+
+def pages(shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    """An array of zeros that is written from its beginning on, a little at a time: memory is taken as it is touched.
+
+    In small pages: numpy asks for huge ones, and whoever touches a new one waits until 2 MiB are zeroed (1 to 3 ms).
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size == 0 or not hasattr(mmap, "MADV_NOHUGEPAGE"):
+        return np.zeros(shape, dtype)
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with contextlib.suppress(OSError):  # a kernel without huge pages
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(memory, dtype).reshape(shape)
 
 
 class Lock:
@@ -311,10 +335,18 @@ class Arena:
             _, dtype, width = TABLES[index]
             rows = capacities[index]
             shape = (rows,) if width == 0 else (rows, num_words if width < 0 else width)
-            table = np.zeros(shape, dtype)  # calloc: pages are not touched before use
+            table = pages(shape, dtype)
             self.tables.append(table)
             self.header[ADDRESS + index] = table.ctypes.data
             self.header[CAPACITY + index] = rows
+        self.tables[STEPS][:1] = -1  # nothing known
+        self._begin()
+
+    def _begin(self) -> None:
+        """Set the counts that do not start at zero."""
+        self.header[COUNT + STEPS] = 1
+        for table in HASHED:
+            self.header[COUNT + table] = min(FIRST_SLOTS, self.header[CAPACITY + table])
 
     def clear(self) -> None:
         """Empty every table, for a new generation in the same memory (whose pages are there already).
@@ -325,21 +357,22 @@ class Arena:
         values = header[kept_slots]
         for table in (CLASSES, ENTRIES, ROW_OWNER):
             self.tables[table][: self.count(ROWS if table == ROW_OWNER else table)] = 0
-        for table in (STATE_TABLE, ENTRY_TABLE, TRIE_TABLE, MEMBER_TABLE, CLASS_TABLE):
-            self.tables[table][:] = 0
+        for table in HASHED:
+            self.tables[table][: self.count(table)] = 0
         kept = header[ADDRESS:NUM_NEEDS].copy()
         header[:] = 0
         header[ADDRESS:NUM_NEEDS] = kept
         header[kept_slots] = values
         header[[WALK_ENTRY, STEPS_LEFT, REMOVED_ENTRY]] = -1
+        self._begin()
 
     def forget_states(self) -> None:
         """Empty the tables of states, and keep instructions and the mask store: their rows name no states."""
         header = self.header
         for table in OF_STATES:
             header[COUNT + table] = 0
-        header[COUNT + STATES] = FIRST_STATE
-        self.tables[STATE_TABLE][:] = 0
+        header[COUNT + STATES], header[COUNT + STEPS] = FIRST_STATE, 1
+        self.tables[STATE_TABLE][: self.count(STATE_TABLE)] = 0
         header[WALK_ENTRY] = header[REMOVED_ENTRY] = -1
         header[FULL_TABLE] = NET
 

@@ -25,6 +25,7 @@ from structgen_kernels.arena import (
     EXITED,
     EXITED_GUARDED,
     EXTRA,
+    FOREVER,
     GUARD,
     GUARD_ITEMS,
     GUARDED,
@@ -65,6 +66,7 @@ from structgen_kernels.arena import (
     STATE_TABLE,
     STATE_WIDTH,
     STATES,
+    STEPS,
     SWITCH,
     SWITCHED,
     TAKE,
@@ -87,6 +89,7 @@ from structgen_kernels.arena import (
     u64x4,
 )  # fmt: skip
 from structgen_kernels.classes import union_class
+from structgen_kernels.hashing import HASH, ROW, folded, last_slot
 from structgen_kernels.jit import kernel
 from structgen_kernels.members import may_add, may_end, may_go_on, may_pick, with_member
 from structgen_kernels.sorting import sort_kernel
@@ -224,7 +227,7 @@ def _birth(h, s, num_kernel):
             n = _push(h, a, origin, b, n)
         elif op == TAKE:
             if b <= arg - 1 <= net[pc, 3]:
-                n = _push(h, a, origin, arg - 1, n)
+                n = _push(h, a, origin, arg - (arg != FOREVER), n)
         elif op == ZERO:
             if arg == 0:
                 n = _push(h, a, origin, 0, n)
@@ -298,7 +301,7 @@ def _birth(h, s, num_kernel):
     allowed[s, 1] = w1
     allowed[s, 2] = w2
     allowed[s, 3] = w3
-    i32xn(h, TRANS, 256)[s, :] = -1
+    i32xn(h, TRANS, 8)[s, :] = 0
     loops = u64x4(h, LOOPS)
     for c in range(4):
         loops[s, c] = 0
@@ -327,15 +330,15 @@ def _find(h, n):
     if n > 1:
         n = sort_kernel(h, n)
     kernel, items = i32x3(h, KERNEL), i32x3(h, ITEMS)
-    states, table = i32xn(h, STATES, STATE_WIDTH), i32(h, STATE_TABLE)
+    states, table = i32xn(h, STATES, STATE_WIDTH), i32x2(h, STATE_TABLE)
     x = np.uint64(n)
     for i in range(n):
         x = x * np.uint64(0x100000001B3) ^ _mix(kernel[i, 0], kernel[i, 1], kernel[i, 2])
-    m = h[CAPACITY + STATE_TABLE] - 1
-    p = np.int64(x ^ (x >> np.uint64(31))) & m
-    while table[p] != 0:
-        t = table[p]
-        if states[t, S_KERNEL] == n:
+    found, last = folded(x), last_slot(h, STATE_TABLE, h[COUNT + STATES])
+    p = found & last
+    while table[p, ROW] != 0:
+        t = table[p, ROW]
+        if table[p, HASH] == found and states[t, S_KERNEL] == n:
             base = states[t, S_ITEMS]
             same = True
             for i in range(n):
@@ -345,7 +348,7 @@ def _find(h, n):
                     break
             if same:
                 return t
-        p = (p + 1) & m
+        p = (p + 1) & last
     t = h[COUNT + STATES]
     if t >= h[CAPACITY + STATES]:
         return full(h, STATES)
@@ -353,7 +356,8 @@ def _find(h, n):
     if born < 0:
         return born
     h[COUNT + STATES] = t + 1
-    table[p] = t
+    table[p, ROW] = t
+    table[p, HASH] = found
     return t
 
 
@@ -538,6 +542,28 @@ def _move(h, s, byte, n):
 
 
 @helper("int64(int64[::1], int64, int64)")
+def _record(h, s, t):
+    """Note that the bytes of REFINED lead from s to t. Returns 0 or FULL."""
+    trans, steps = i32xn(h, TRANS, 8), i32xn(h, STEPS, 32)
+    for high in range(8):
+        w = np.uint64(h[REFINED + (high >> 1)]) >> np.uint64(32 * (high & 1)) & np.uint64(0xFFFFFFFF)
+        if w == np.uint64(0):
+            continue
+        row = np.int64(trans[s, high])
+        if row == 0:
+            row = h[COUNT + STEPS]
+            if row >= h[CAPACITY + STEPS]:
+                return full(h, STEPS)
+            h[COUNT + STEPS] = row + 1
+            steps[row, :] = -1
+            trans[s, high] = row
+        for low in range(32):
+            if w >> np.uint64(low) & np.uint64(1):
+                steps[row, low] = t
+    return 0
+
+
+@helper("int64(int64[::1], int64, int64)")
 def step(h, s, byte):
     """The state after one byte; the whole class of bytes that do the same is recorded."""
     states = i32xn(h, STATES, STATE_WIDTH)
@@ -560,13 +586,9 @@ def step(h, s, byte):
     t = intern(h, n)
     if t < 0:
         return t
-    trans = i32xn(h, TRANS, 256)
-    for c in range(4):
-        w = np.uint64(h[REFINED + c])
-        while w:
-            low = w & (~w + np.uint64(1))
-            trans[s, 64 * c + _bit_index(low)] = t
-            w ^= low
+    status = _record(h, s, t)
+    if status < 0:
+        return status
     if t == s:
         loops = u64x4(h, LOOPS)
         for c in range(4):
@@ -577,7 +599,7 @@ def step(h, s, byte):
 @helper("int64(int64[::1], int64, int64)")
 def follow(h, s, byte):
     """The state after one byte, from the table if it is known."""
-    t = i32xn(h, TRANS, 256)[s, byte]
+    t = i32xn(h, STEPS, 32)[i32xn(h, TRANS, 8)[s, byte >> 5], byte & 31]
     return step(h, s, byte) if t == -1 else np.int64(t)
 
 
@@ -627,13 +649,13 @@ def advance_token(h, s, token):
 @helper("int64(int64[::1], int64, int64)")
 def known_after_token(h, s, token):
     """`advance_token` where all its transitions are known; NOT_READY where they are not."""
-    start, data, following = i64(h, TOKEN_START), u8(h, TOKEN_DATA), i32xn(h, TRANS, 256)
+    start, data, trans, steps = i64(h, TOKEN_START), u8(h, TOKEN_DATA), i32xn(h, TRANS, 8), i32xn(h, STEPS, 32)
     if token < 0 or token + 1 >= h[CAPACITY + TOKEN_START] or start[token] == start[token + 1]:
         return 0
     for i in range(start[token], start[token + 1]):
         if not allows(h, s, data[i]):
             return 0
-        s = np.int64(following[s, data[i]])
+        s = np.int64(steps[trans[s, data[i] >> 5], data[i] & 31])
         if s <= 0:
             return NOT_READY if s < 0 else 0
     return s

@@ -35,6 +35,7 @@ from structgen_kernels.arena import (
     ENTRY_WIDTH,
     EXTRA,
     FAIL,
+    FOREVER,
     GENERATION,
     GUARD,
     GUARDED,
@@ -235,7 +236,7 @@ def _add_part(h, e, first, n):
 def _entry(h, trie, pc, arg):
     """The built entry R(trie, pc, arg); or a status."""
     entries = i32xn(h, ENTRIES, ENTRY_WIDTH)
-    e = find_entry(h, trie, pc, min(arg, h[ARG_CAP]))
+    e = find_entry(h, trie, pc, arg if arg < h[ARG_CAP] else np.int64(FOREVER))
     if e < 0:
         return e
     status = ensure(h, e)

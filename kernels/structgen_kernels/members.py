@@ -33,11 +33,12 @@ from structgen_kernels.arena import (
     OBJECTS,
     full,
     helper,
-    i32,
+    i32x2,
     i32x3,
     i32xn,
     u64,
 )
+from structgen_kernels.hashing import HASH, ROW, folded, last_slot
 from structgen_kernels.jit import kernel
 
 
@@ -45,17 +46,17 @@ from structgen_kernels.jit import kernel
 def _find(h, obj, position, owed, left, start):
     """The row of an object whose bits are MEMBER_BITS[start:], just written behind all others; or FULL."""
     objects, members, bits = i32xn(h, OBJECTS, OBJECT_WIDTH), i32xn(h, MEMBERS, MEMBER_WIDTH), u64(h, MEMBER_BITS)
-    table = i32(h, MEMBER_TABLE)
+    table = i32x2(h, MEMBER_TABLE)
     words = (objects[obj, O_KEYS] + 63) >> 6
     x = np.uint64(obj) * np.uint64(0x9E3779B97F4A7C15) ^ np.uint64(position) * np.uint64(0xC2B2AE3D27D4EB4F)
     for w in range(words):
         x = (x ^ bits[start + w]) * np.uint64(0xBF58476D1CE4E5B9)
         x ^= x >> np.uint64(29)
-    mask = h[CAPACITY + MEMBER_TABLE] - 1
-    p = np.int64(x ^ (x >> np.uint64(32))) & mask
-    while table[p] != 0:
-        m = table[p]
-        if members[m, M_OBJECT] == obj and members[m, M_POSITION] == position:
+    found, last = folded(x), last_slot(h, MEMBER_TABLE, h[COUNT + MEMBERS])
+    p = found & last
+    while table[p, ROW] != 0:
+        m = table[p, ROW]
+        if table[p, HASH] == found and members[m, M_OBJECT] == obj and members[m, M_POSITION] == position:
             same = True
             for w in range(words):
                 if bits[members[m, M_BITS] + w] != bits[start + w]:
@@ -63,7 +64,7 @@ def _find(h, obj, position, owed, left, start):
                     break
             if same:
                 return np.int64(m)
-        p = (p + 1) & mask
+        p = (p + 1) & last
     m = h[COUNT + MEMBERS]
     if m >= h[CAPACITY + MEMBERS]:
         return full(h, MEMBERS)
@@ -74,7 +75,8 @@ def _find(h, obj, position, owed, left, start):
     members[m, M_LEFT] = left
     h[COUNT + MEMBERS] = m + 1
     h[COUNT + MEMBER_BITS] = start + words
-    table[p] = m
+    table[p, ROW] = m
+    table[p, HASH] = found
     return m
 
 

@@ -86,6 +86,7 @@ from structgen_kernels.arena import (
     i32x4,
     i32xn,
 )
+from structgen_kernels.hashing import HASH, ROW, folded, last_slot
 from structgen_kernels.tries import remainder_trie
 from structgen_kernels.walks import removed, start_of_entry, walk
 
@@ -307,17 +308,21 @@ def _derive(h, e, note, base):
 @helper("int64(int64[::1], int64, int64, int64)")
 def find_entry(h, trie, pc, arg):
     """The entry R(trie, pc, arg), made UNBUILT if it is new; or a status."""
-    entries, table = i32xn(h, ENTRIES, ENTRY_WIDTH), i32(h, ENTRY_TABLE)
+    entries, table = i32xn(h, ENTRIES, ENTRY_WIDTH), i32x2(h, ENTRY_TABLE)
     x = np.uint64(pc) * np.uint64(0x9E3779B97F4A7C15) ^ np.uint64(trie) * np.uint64(0xC2B2AE3D27D4EB4F)
     x ^= np.uint64(arg) * np.uint64(0x165667B19E3779F9)
-    x ^= x >> np.uint64(31)
-    m = h[CAPACITY + ENTRY_TABLE] - 1
-    p = np.int64(x) & m
-    while table[p] != 0:
-        e = table[p]
-        if entries[e, E_PC] == pc and entries[e, E_TRIE] == trie and entries[e, E_ARG] == arg:
+    found, last = folded(x), last_slot(h, ENTRY_TABLE, h[COUNT + ENTRIES])
+    p = found & last
+    while table[p, ROW] != 0:
+        e = table[p, ROW]
+        if (
+            table[p, HASH] == found
+            and entries[e, E_PC] == pc
+            and entries[e, E_TRIE] == trie
+            and entries[e, E_ARG] == arg
+        ):
             return np.int64(e)
-        p = (p + 1) & m
+        p = (p + 1) & last
     e = h[COUNT + ENTRIES]
     if e >= h[CAPACITY + ENTRIES]:
         return full(h, ENTRIES)
@@ -332,7 +337,8 @@ def find_entry(h, trie, pc, arg):
     entries[e, E_SEEN] = 0
     entries[e, E_KIND] = UNBUILT
     h[COUNT + ENTRIES] = e + 1
-    table[p] = e
+    table[p, ROW] = e
+    table[p, HASH] = found
     return e
 
 

@@ -42,6 +42,7 @@ from structgen_kernels.arena import (
     u64x4,
 )  # fmt: skip
 from structgen_kernels.classes import union_class
+from structgen_kernels.hashing import HASH, ROW, folded, last_slot
 from structgen_kernels.jit import kernel
 
 
@@ -70,7 +71,7 @@ def list_siblings(h):
 @helper("int64(int64[::1], int64, int64)")
 def guarded_trie(h, trie, guard):
     """The trie of those tokens of a trie that do not start with a byte of a class. Equal ones are one trie."""
-    tries, table = i32xn(h, TRIES, TRIE_WIDTH), i32(h, TRIE_TABLE)
+    tries, table = i32xn(h, TRIES, TRIE_WIDTH), i32x2(h, TRIE_TABLE)
     own = np.int64(tries[trie, T_GUARD])
     if own >= 0:
         guard = union_class(h, guard, own)
@@ -79,13 +80,13 @@ def guarded_trie(h, trie, guard):
         if tries[trie, T_NUM_EXITS] == 0:
             trie = np.int64(tries[trie, T_PARENT])  # it was guarded by this function
     x = np.uint64(trie) * np.uint64(0x9E3779B97F4A7C15) ^ np.uint64(guard) * np.uint64(0xC2B2AE3D27D4EB4F)
-    m = h[CAPACITY + TRIE_TABLE] - 1
-    p = np.int64(x ^ (x >> np.uint64(33))) & m
-    while table[p] != 0:
-        t = table[p]
+    found, last = folded(x), last_slot(h, TRIE_TABLE, h[COUNT + TRIES])
+    p = found & last
+    while table[p, ROW] != 0:
+        t = table[p, ROW]
         if tries[t, T_PARENT] == trie and tries[t, T_NUM_EXITS] == 0 and tries[t, T_GUARD] == guard:
             return np.int64(t)
-        p = (p + 1) & m
+        p = (p + 1) & last
     t = h[COUNT + TRIES]
     if t + 1 >= h[CAPACITY + TRIES]:
         return full(h, TRIES)
@@ -96,7 +97,8 @@ def guarded_trie(h, trie, guard):
     tries[t, T_NUM_EXITS] = 0
     tries[t, T_GUARD] = guard
     h[COUNT + TRIES] = t + 1
-    table[p] = t
+    table[p, ROW] = t
+    table[p, HASH] = found
     return t
 
 
@@ -108,17 +110,17 @@ def remainder_trie(h, trie, first_exit, num_exits, guard):
     The nodes are EXITS[first_exit : first_exit + num_exits], ascending.
     """
     tries, nodes, below = i32xn(h, TRIES, TRIE_WIDTH), i32x4(h, NODES), u64x4(h, BELOW)
-    tokens, all_exits, table = i32(h, NODE_TOKENS), i32(h, EXITS), i32(h, TRIE_TABLE)
+    tokens, all_exits, table = i32(h, NODE_TOKENS), i32(h, EXITS), i32x2(h, TRIE_TABLE)
     exits = all_exits[first_exit : first_exit + num_exits]
     frames, cursors, classes = i32x3(h, FRAMES), i32x2(h, CURSORS), u64x4(h, CLASSES)
     x = np.uint64(guard + 1) * np.uint64(0x9E3779B97F4A7C15)
     for k in range(num_exits):
         x = (x ^ np.uint64(exits[k])) * np.uint64(0x100000001B3)
         x ^= x >> np.uint64(29)
-    m = h[CAPACITY + TRIE_TABLE] - 1
-    p = np.int64(x ^ (x >> np.uint64(33))) & m
-    while table[p] != 0:
-        t = table[p]
+    found, last = folded(x), last_slot(h, TRIE_TABLE, h[COUNT + TRIES])
+    p = found & last
+    while table[p, ROW] != 0:
+        t = table[p, ROW]
         if tries[t, T_NUM_EXITS] == num_exits and tries[t, T_GUARD] == guard:
             same = True
             for k in range(num_exits):
@@ -127,7 +129,7 @@ def remainder_trie(h, trie, first_exit, num_exits, guard):
                     break
             if same:
                 return np.int64(t)
-        p = (p + 1) & m
+        p = (p + 1) & last
     t = h[COUNT + TRIES]
     if t + 1 >= h[CAPACITY + TRIES]:
         return full(h, TRIES)
@@ -228,5 +230,6 @@ def remainder_trie(h, trie, first_exit, num_exits, guard):
         all_exits[kept + k] = exits[k]
     h[EXIT_LISTS] += num_exits
     h[COUNT + TRIES] = t + 1
-    table[p] = t
+    table[p, ROW] = t
+    table[p, HASH] = found
     return t

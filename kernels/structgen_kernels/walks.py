@@ -27,6 +27,7 @@ from structgen_kernels.arena import (
     EXTRA,
     FAIL,
     FIRST_BYTE,
+    FOREVER,
     GUARDED,
     ITEMS,
     JUMP,
@@ -62,6 +63,7 @@ from structgen_kernels.arena import (
     STACK,
     STATE_WIDTH,
     STATES,
+    STEPS,
     STEPS_LEFT,
     SWITCH,
     SWITCHED,
@@ -91,7 +93,7 @@ from structgen_kernels.arena import (
     i32xn,
     u64x4,
 )  # fmt: skip
-from structgen_kernels.machine import intern, step
+from structgen_kernels.machine import follow, intern, step
 from structgen_kernels.members import may_add, may_end, may_go_on, may_pick, with_member
 
 ALONE = -1  # on STACK: no state, but a single item in PAIRS
@@ -162,7 +164,7 @@ def _settled(h, pc, arg):
         elif op == TAKE:
             if not b <= arg - 1 <= net[pc, 3]:
                 return np.int64(FAIL_PC), arg
-            pc, arg = a, arg - 1
+            pc, arg = a, arg - (arg != FOREVER)
         elif op == ZERO:
             if arg != 0:
                 return np.int64(FAIL_PC), arg
@@ -223,7 +225,7 @@ def walk(h, trie, pc, arg):
     Resumes at WALK_NODE, WALK_EXITS, WALK_CALLS, WALK_RANGES, FIRST_BYTE. Returns 0 or a status.
     """
     tries, nodes, below = i32xn(h, TRIES, TRIE_WIDTH), i32x4(h, NODES), u64x4(h, BELOW)
-    states, trans, net = i32xn(h, STATES, STATE_WIDTH), i32xn(h, TRANS, 256), i32xn(h, NET, 5)
+    states, trans, steps, net = i32xn(h, STATES, STATE_WIDTH), i32xn(h, TRANS, 8), i32xn(h, STEPS, 32), i32xn(h, NET, 5)
     allowed, loops, alone, called = u64x4(h, ALLOWED), u64x4(h, LOOPS), i32x2(h, PAIRS), i32x3(h, CALLED)
     stack, ranges, roots, classes = i32(h, STACK), i32x2(h, RANGES), i32(h, ROOTS), u64x4(h, CLASSES)
     kernel, exits, exit_guards = i32x3(h, KERNEL), i32(h, EXITS), i32(h, EXIT_GUARDS)
@@ -345,7 +347,7 @@ def walk(h, trie, pc, arg):
                     kernel[0, 2] = counter
                     t = intern(h, 1)
                 else:
-                    t = np.int64(trans[s, byte])
+                    t = np.int64(steps[trans[s, byte >> 5], byte & 31])
                     if t == -1:
                         t = step(h, np.int64(s), byte)
                 if t < 0:
@@ -433,7 +435,7 @@ def removed(h, e, start, base_start):
     Tokens without bytes of QUOTING are left out: lengths decide on them. Returns the number of subtrees, or a status:
     call again to go on.
     """
-    nodes, trans, exits, roots = i32x4(h, NODES), i32xn(h, TRANS, 256), i32(h, EXITS), i32(h, ROOTS)
+    nodes, exits, roots = i32x4(h, NODES), i32(h, EXITS), i32(h, ROOTS)
     allowed, classes, stack = u64x4(h, ALLOWED), u64x4(h, CLASSES), i32x2(h, PAIRS)
     states = i32xn(h, STATES, STATE_WIDTH)
     max_exits = h[CAPACITY + EXITS] - h[EXIT_LISTS]
@@ -479,16 +481,12 @@ def removed(h, e, start, base_start):
                 n += 1
                 i = subtree
                 continue
-            after = np.int64(trans[s, byte])
-            if after == -1:
-                after = step(h, s, byte)
-                if after < 0:
-                    return _pause(h, after, e, first, i, quoted, n)
-            base_after = np.int64(trans[t, byte])
-            if base_after == -1:
-                base_after = step(h, t, byte)
-                if base_after < 0:
-                    return _pause(h, base_after, e, first, i, quoted, n)
+            after = follow(h, s, byte)
+            if after < 0:
+                return _pause(h, after, e, first, i, quoted, n)
+            base_after = follow(h, t, byte)
+            if base_after < 0:
+                return _pause(h, base_after, e, first, i, quoted, n)
             if states[base_after, S_FLAGS] & EXITED or _agree(h, after, base_after):
                 i = subtree  # what follows an exit is the business of the trie of remainders
             else:

@@ -140,14 +140,14 @@ class DistinctMemory:
         elif seen is values.nothing and _OPEN not in data:
             known = self._keys.after_bytes(known, data)
             return (engine.advance_bytes(state, data), known, seen) if known else (0, 0, seen)
-        following = engine.arena.tables[k.TRANS]
+        rows, following = engine.arena.tables[k.TRANS], engine.arena.tables[k.STEPS]
         for byte in data:
             mode = known & 15
             if known != NO_KEYS and byte in _STIRRING[mode]:
                 known = self._keys.after_bytes(known, bytes((byte,)))
                 if not known:
                     return 0, 0, seen
-            after = following.item(state, byte)  # mostly it is known, and no call is needed
+            after = following.item(rows.item(state, byte >> 5), byte & 31)  # mostly it is known, and no call is needed
             state = after if after > 0 else engine.advance_bytes(state, bytes((byte,)))
             if state == 0:
                 return 0, 0, seen

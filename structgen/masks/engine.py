@@ -52,6 +52,7 @@ def _capacities(vocab: Vocabulary, limits: Limits) -> dict[int, int]:
         k.ALLOWED: states,
         k.LOOPS: states,
         k.TRANS: states,
+        k.STEPS: 4 * states,
         k.ITEMS: 16 * states,
         k.ACTIVE: 32 * states,
         k.CALLS: 16 * states,

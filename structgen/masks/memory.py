@@ -64,12 +64,12 @@ class Memory:
         self._header[k.LONGEST_TOKEN] = engine.header[k.LONGEST_TOKEN]
         self.start = START
         self._lock = engine.lock  # the engine's kernels read and write the cells too
-        self._cells: npt.NDArray[np.int32] = np.zeros((MAX_CELLS, keys.CELL_WIDTH), np.int32)
-        self._table: npt.NDArray[np.int32] = np.zeros(2 * MAX_CELLS, np.int32)
+        self._cells: npt.NDArray[np.int32] = k.pages((MAX_CELLS, keys.CELL_WIDTH), np.int32)
+        self._table: npt.NDArray[np.int32] = k.pages((2 * MAX_CELLS,), np.int32)
         self._cells[keys.COUNTS, keys.NUM_CELLS] = keys.COUNTS + 1
         self._cells[keys.NO_LETTERS, keys.KIND] = keys.LETTER
         self._tokens = _tables_of(engine.vocab)
-        self._lists: npt.NDArray[np.int32] = np.zeros(MAX_LISTED, np.int32)
+        self._lists: npt.NDArray[np.int32] = k.pages((MAX_LISTED,), np.int32)
         self._lists[0] = 1
         for slot, array in (
             (keys.CELLS, self._cells),
