@@ -299,8 +299,8 @@ def demanding(demand: Demand) -> ObjectForm:
     return ObjectForm(names, demands=(demand,))
 
 
-def single_demand(form: ObjectForm) -> Demand | None:
-    """The demand that this form makes, if it is but one."""
+def single_demand(form: ObjectForm, *, optional: bool = False) -> Demand | None:
+    """The demand that this form makes, if it is but one. With `optional`: also of a key that may be absent."""
     if form.classes != OBJECT.classes or form.max is not None:
         return None
     special = [(name, term) for name, term in form.named.items() if term != ANY or name in form.required]
@@ -312,7 +312,9 @@ def single_demand(form: ObjectForm) -> Demand | None:
     name, term = special[0]
     if name in form.required:
         return Demand(named=((name, term),))
-    return Demand(absent=(name,)) if term == NEVER else None
+    if term == NEVER:
+        return Demand(absent=(name,))
+    return Demand(named=((name, term),), absent=(name,)) if optional else None
 
 
 def meet_classes(left: tuple[KeyClass, ...], right: tuple[KeyClass, ...]) -> tuple[KeyClass, ...]:

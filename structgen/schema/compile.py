@@ -98,6 +98,8 @@ def _surveyed(schema: Any, options: SchemaOptions | None, registry: Registry | N
     schemas = Schemas(schema, options or SchemaOptions(), registry)
     survey = Survey(schemas)
     survey.run()
+    if survey.hard and not survey.problems:
+        schemas.merge_equal()
     return schemas, survey
 
 

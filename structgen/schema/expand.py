@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from structgen.automata.regular import NOTHING as NO_STRING
 from structgen.automata.regular import Language, finite, union
-from structgen.errors import InvalidSchemaError
+from structgen.errors import GrammarTooComplex, InvalidSchemaError, UnsupportedSchemaError
 from structgen.schema.algebra import (
     demanding,
     joined,
@@ -24,6 +24,7 @@ from structgen.schema.algebra import (
     meet_numbers,
     meet_objects,
     meet_strings,
+    single_demand,
     unite,
     unite_all,
 )
@@ -240,6 +241,13 @@ class Expander:
             return True
         return maybe_value(shape, lambda inner: inner != NEVER)
 
+    def perhaps(self, term: Term) -> bool:
+        """`maybe`, and yes where the term has no form or one that is too complex: for what need not be known."""
+        try:
+            return self.maybe(term)
+        except (UnsupportedSchemaError, GrammarTooComplex):
+            return True
+
     def _atom(self, term: Term) -> Atom:
         return self.schemas.atoms[term[0] >> 1]
 
@@ -296,18 +304,38 @@ class Expander:
 
     def exclusive(self, place: Place) -> list[Shape]:
         """The branches of `oneOf`, each without the others it overlaps with."""
-        return exclusive(self, place)
+        return exclusive(self, place, within=EVERYTHING)
 
-    def _schema(self, place: Place) -> Shape:
-        """The keywords' intersection."""
+    def _schema(self, place: Place, met: Shape = EVERYTHING) -> Shape:
+        """The keywords' intersection, with a shape that is `met` already."""
         if any(place.knows(keyword) and place.schema[keyword] is not True for keyword in _UNEVALUATED):
-            return self.cases.shape(place)
+            return self.met((met, self.cases.shape(place)), place.atom)
         parts = self.parts(place)
         if parts == [None]:
-            return local_shape(place)
-        return self.met(
-            [local_shape(place) if keyword is None else self.applied(keyword, place) for keyword in parts], place.atom
-        )
+            return self.met((met, local_shape(place)), place.atom)
+        for keyword in parts:
+            if keyword == "oneOf":
+                met = self.united(exclusive(self, place, within=met), place.atom)
+            elif keyword == "allOf":
+                for index in range(len(place.schema["allOf"])):
+                    met = self._narrowed(met, place.term("allOf", index), place.atom)
+            else:
+                shape = local_shape(place) if keyword is None else self.applied(keyword, place)
+                met = self.met((met, shape), place.atom)
+        return met
+
+    def _narrowed(self, met: Shape, term: Term, atom: Atom) -> Shape:
+        """What of a shape a branch of `allOf` allows. A `oneOf` in it knows what stands around it: see `exclusive`."""
+        place = self.place(term) if term and term != NEVER and term not in self._shapes else None
+        if place is None or not place.knows("oneOf") or self._nesting >= _NESTING:
+            return self.met((met, self.shape(term)), atom)
+        self._nesting += 1
+        try:
+            self.spend(_EXPANSION)
+            shape = self._schema(place, met)
+        finally:
+            self._nesting -= 1
+        return replace(shape, through_ref=True) if place.atom.is_target else shape
 
 
 def _share_a_type(left: Shape, right: Shape) -> bool:
@@ -396,12 +424,16 @@ def any_of(expander: Expander, place: Place) -> Shape:
 
 def one_of(expander: Expander, place: Place) -> Shape:
     """What exactly one branch allows."""
-    return expander.united(exclusive(expander, place), place.atom)
+    return expander.united(exclusive(expander, place, within=EVERYTHING), place.atom)
 
 
-def exclusive(expander: Expander, place: Place) -> list[Shape]:
-    """Each branch of `oneOf` without the others it overlaps with."""
-    branches = list(_branches(expander, place, "oneOf"))
+def exclusive(expander: Expander, place: Place, *, within: Shape) -> list[Shape]:
+    """Each branch of `oneOf` without the others it overlaps with, of the values that are `within` a shape.
+
+    What stands beside `oneOf` often tells its branches apart: the type, or that a key is required by which they differ.
+    """
+    alone = list(_branches(expander, place, "oneOf"))
+    branches = [expander.met((within, branch), place.atom) for branch in alone]
     marks = [_discriminators(expander, branch) for branch in branches]
     overlaps: list[list[int]] = [[] for _ in branches]
     for (here, left), (there, right) in combinations(enumerate(branches), 2):
@@ -412,7 +444,7 @@ def exclusive(expander: Expander, place: Place) -> list[Shape]:
             overlaps[here].append(there)
             overlaps[there].append(here)
     opposites = {
-        index: expander.opposite(branches[index], place.atom)
+        index: expander.opposite(_of_types(alone[index], within), place.atom)
         for index in sorted({at for row in overlaps for at in row})
     }
     num_pairs = sum(map(len, overlaps))
@@ -422,6 +454,19 @@ def exclusive(expander: Expander, place: Place) -> list[Shape]:
         expander.met((branch, *(opposites[other] for other in overlaps[index])), place.atom)
         for index, branch in enumerate(branches)
     ]
+
+
+def _of_types(shape: Shape, within: Shape) -> Shape:
+    """The shape without the types that the other has nothing of."""
+    return replace(
+        shape,
+        null=shape.null and within.null,
+        booleans=shape.booleans if within.booleans else (),
+        numbers=shape.numbers if within.numbers else (),
+        strings=shape.strings if within.strings else (),
+        arrays=shape.arrays if within.arrays else (),
+        objects=shape.objects if within.objects else (),
+    )
 
 
 def _without_the_others(
@@ -446,7 +491,7 @@ def _discriminators(expander: Expander, shape: Shape) -> dict[str, frozenset[str
     found = {}
     for name in form.required:
         term = form.named[name]
-        if len(term) == 1 and not term[0] & 1 and expander.is_values(term):
+        if any(not literal & 1 and expander.is_values((literal,)) for literal in term):
             value = expander.shape(term)
             strings = value.strings[0].values if len(value.strings) == 1 == value.num_forms else None
             if strings is not None and not value.null and not value.booleans:
@@ -514,10 +559,19 @@ def _dependencies(expander: Expander, place: Place, keyword: str) -> Shape:
             either = (Demand(named=((other, ANY),), absent=(name,)) for other in demand)
             rules.extend(replace(EVERYTHING, objects=(demanding(rule),)) for rule in either)
         else:
-            has_name = replace(EVERYTHING, objects=(present(name),))
-            then = expander.met((has_name, expander.shape(place.term(keyword, name))), place.atom)
-            rules.append(replace(unite(then, _NO_OBJECTS), objects=(absent(name), *then.objects)))
+            rules.append(_dependency(expander, place, name, expander.shape(place.term(keyword, name))))
     return expander.met(rules, place.atom)
+
+
+def _dependency(expander: Expander, place: Place, name: str, shape: Shape) -> Shape:
+    """The objects that lack the key, or are of the shape: one form that makes a demand, where that can be said so."""
+    single = single_demand(shape.objects[0], optional=True) if len(shape.objects) == 1 else None
+    if single is not None:
+        rule = replace(single, absent=tuple(dict.fromkeys((*single.absent, name))))
+        return replace(EVERYTHING, objects=(demanding(rule),))
+    has_name = replace(EVERYTHING, objects=(present(name),))
+    then = expander.met((has_name, shape), place.atom)
+    return replace(unite(then, _NO_OBJECTS), objects=(absent(name), *then.objects))
 
 
 def _branches(expander: Expander, place: Place, keyword: str) -> Iterator[Shape]:

@@ -11,9 +11,7 @@ Additional keys are not remembered: that none is written twice is the matcher's 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import product
-from math import prod
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from structgen.automata.regular import Language, difference, finite, intersect
@@ -29,6 +27,7 @@ State: TypeAlias = tuple[int, int, Owed]
 Rest: TypeAlias = tuple[int, int, int, Owed]  # next declared key, those written after it as bits, count, demands
 Claim: TypeAlias = tuple[Term, Language | None]  # What a member has to be in addition; as a key, where that matters.
 
+_ANYWAY: Claim = (ANY, None)
 _MAX_CLAIMS = 4096  # How many ways one member may meet demands.
 
 
@@ -39,6 +38,19 @@ class Move:
     key: str | Language
     term: Term
     state: State
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """Values of one member that meet the same demands, `met`: those of `term` that are in `values`.
+
+    A value that meets more is better off in another cell, so it does no harm that `term` may have it too.
+    """
+
+    term: Term
+    values: Term
+    languages: tuple[Language, ...]
+    met: frozenset[int]
 
 
 class Members:
@@ -60,7 +72,7 @@ class Members:
         self._chances = [self._chances_of(number) for number in range(len(form.demands))]
         owed = tuple(number for number, absent in enumerate(self._absent) if -1 not in absent)
         self.start: State = (0, 0, owed)
-        self._matters = self._deciding_keys()
+        self._matters: int | None = None
         self.count_cap = self._count_cap()
         self._claims_by_name: dict[str, dict[int, list[Claim]]] = {}
         self._classes: list[KeyClass] | None = None
@@ -84,19 +96,17 @@ class Members:
         return self._absent[number] | {index for index, name in enumerate(self.names) if name in wanted}
 
     def _deciding_keys(self) -> int:
-        """The declared keys that a demand speaks of, as bits."""
-        if not self.form.demands:
-            return 0
-        wanted = {name for demand in self.form.demands for name, _ in demand.named}
-        classes = [part.language for demand in self.form.demands for part in demand.classes]
-        bits = 0
-        for index, name in enumerate(self.names):
-            if name in wanted or any(language.matches(name) for language in classes):
-                bits |= 1 << index
-        for absent in self._absent:
-            for index in absent - {-1}:
-                bits |= 1 << index
-        return bits
+        """The declared keys that may meet a demand, by what they hold or by not being there, as bits."""
+        if self._matters is None:
+            bits = 0
+            for absent in self._absent:
+                for index in absent - {-1}:
+                    bits |= 1 << index
+            for index, name in enumerate(self.names if self.form.demands else ()):
+                if not bits >> index & 1 and self._named_claims(name, self.form.named[name]):
+                    bits |= 1 << index
+            self._matters = bits
+        return self._matters
 
     def _count_cap(self) -> int:
         form = self.form
@@ -170,10 +180,10 @@ class Members:
 
     def _canonical(self, index: int, written: int, count: int, owed: Owed) -> Rest:
         """A state of the search, with what no longer matters left out: keys behind it, keys that meet no demand."""
-        names = len(self.names)
-        while index < names and (written >> index & 1 or not (self.count_cap or self._matters >> index & 1)):
+        names, matter = len(self.names), -1 if self.count_cap else self._deciding_keys()
+        while index < names and (written >> index & 1 or not matter >> index & 1):
             index += 1
-        return index, written >> index & (-1 if self.count_cap else self._matters >> index), count, owed
+        return index, written >> index & matter >> index, count, owed
 
     def _successors(self, rest: Rest) -> Iterator[Rest]:
         index, later, count, owed = rest
@@ -188,8 +198,9 @@ class Members:
             name, behind = self.names[index], index + 1
             term = self.form.named[name]
             due = {number for number in owed if self._too_late(number, behind, written)}
-            for _, _, unmet in self._claimed(term, owed, self._named_claims(name, term), due):
-                if self._fits(behind, written, following):
+            if self._fits(behind, written, following):
+                choices = list(self._claimed(term, owed, self._named_claims(name, term), due))
+                for _, _, unmet in reversed(choices):  # the more is met, the sooner the search ends
                     yield self._canonical(behind, written, following, unmet)
         if not self.required[index]:
             left = tuple(number for number in owed if index not in self._absent[number])
@@ -216,7 +227,14 @@ class Members:
     def _too_late(self, number: int, index: int, written: int) -> bool:
         """Whether no key from `index` on that is not yet written can meet the demand."""
         chances = self._chances[number]
-        return chances is not None and not any(at >= index and not written >> at & 1 for at in chances)
+        return chances is not None and not any(
+            at >= index and not written >> at & 1 and self._is_chance(number, at) for at in chances
+        )
+
+    def _is_chance(self, number: int, index: int) -> bool:
+        """Whether this declared key may meet the demand."""
+        name = self.names[index]
+        return index in self._absent[number] or number in self._named_claims(name, self.form.named[name])
 
     def _hopeless(self, number: int, position: int) -> bool:
         """Whether nothing that may still come can meet the demand."""
@@ -276,16 +294,13 @@ class Members:
             position = len(self.names)
         following = min(count + 1, self.count_cap)
         for part in self.classes:
-            claims: dict[int, list[Claim]] = {
-                number: [(extra.term, extra.language) for extra in self.form.demands[number].classes] for number in owed
-            }
-            for value, languages, unmet in self._claimed(part.term, owed, claims):
+            for value, languages, unmet in self._claimed(part.term, owed, self._class_claims(owed)):
                 language = intersect(part.language, *languages) if languages else part.language
                 if not languages or not language.is_empty():
                     yield Move(language, value, (position, following, unmet))
 
     def _named_claims(self, name: str, term: Term) -> dict[int, list[Claim]]:
-        """For each demand the ways in which a value under this key meets it."""
+        """For each demand the ways in which a value under this key can meet it."""
         found = self._claims_by_name.get(name)
         if found is None:
             found = self._claims_by_name[name] = {}
@@ -293,47 +308,72 @@ class Members:
                 terms = [extra for key, extra in demand.named if key == name]
                 terms += [part.term for part in demand.classes if part.language.matches(name)]
                 if any(self._implies(term, extra) for extra in terms):
-                    found[number] = [(ANY, None)]
-                elif terms:
-                    found[number] = [(extra, None) for extra in terms]
+                    found[number] = [_ANYWAY]
+                else:
+                    ways = [(extra, None) for extra in dict.fromkeys(terms) if self.satisfiable(both(term, extra))]
+                    if ways:
+                        found[number] = ways
         return found
 
     def _implies(self, term: Term, extra: Term) -> bool:
         """Whether every value of `term` is one of `extra`; no where that does not show at once."""
-        return both(term, extra) == term or not self.terms.maybe(both(term, self.terms.schemas.negate(extra)))
+        return both(term, extra) == term or not self.terms.perhaps(both(term, self.terms.schemas.negate(extra)))
+
+    def claimable(self) -> Iterator[Term]:
+        """Every term that some move has, in whatever state."""
+        owed = tuple(range(len(self.form.demands)))
+        for name in self.names:
+            term = self.form.named[name]
+            yield from (value for value, _, _ in self._claimed(term, owed, self._named_claims(name, term)))
+        for part in self.classes:
+            yield from (value for value, _, _ in self._claimed(part.term, owed, self._class_claims(owed)))
+
+    def _class_claims(self, owed: Owed) -> dict[int, list[Claim]]:
+        """For each demand the ways in which additional members can meet it."""
+        demands = self.form.demands
+        ways = {number: [(extra.term, extra.language) for extra in demands[number].classes] for number in owed}
+        return {number: claims for number, claims in ways.items() if claims}
 
     def _claimed(
         self, term: Term, owed: Owed, claims: Mapping[int, Sequence[Claim]], due: Container[int] = ()
-    ) -> Iterator[tuple[Term, list[Language], Owed]]:
+    ) -> Iterator[tuple[Term, tuple[Language, ...], Owed]]:
         """The choices of claims that some value can live up to: its term, languages of the key, and what stays owed.
 
-        Demands that are `due` are met now or never.
+        Demands that are `due` are met now or never. Values are told apart by the demands they meet: of a string that is
+        not to be the n-th word for the n-th demand there are n + 1 cells, where there are 2^n sets of claims.
         """
-        options: list[list[tuple[int, Claim | None]]] = []
+        met_anyway = frozenset(number for number in owed if claims.get(number) == [_ANYWAY])
+        meets: dict[Claim, set[int]] = {}
         for number in owed:
-            ways = claims.get(number)
-            if ways:
-                met_anyway = ways == [(ANY, None)]
-                may_wait = not met_anyway and number not in due
-                options.append([(number, way) for way in ways] + ([(number, None)] if may_wait else []))
-            elif number in due:
-                return
-        num_choices = prod(map(len, options))
-        if num_choices > _MAX_CLAIMS:
-            raise TooManyStates(f"one property can meet more than {_MAX_CLAIMS} combinations of demands")
-        self.terms.spend(num_choices)
-        for choice in product(*options):
-            value = term
-            met = set()
-            languages = []
-            for number, claim in choice:
-                if claim is not None:
-                    met.add(number)
-                    value = both(value, claim[0])
-                    if claim[1] is not None:
-                        languages.append(claim[1])
-            if value == term or self.satisfiable(value):
-                yield value, languages, tuple(number for number in owed if number not in met)
+            if number not in met_anyway:
+                for claim in claims.get(number, ()):
+                    meets.setdefault(claim, set()).add(number)
+        cells = [_Cell(term, term, (), met_anyway)]
+        for (extra, language), numbers in meets.items():
+            cells = [part for cell in cells for part in self._parted(cell, extra, language, numbers)]
+            if len(cells) > _MAX_CLAIMS:
+                raise TooManyStates(f"one property can meet more than {_MAX_CLAIMS} combinations of demands")
+            self.terms.spend(len(cells))
+        for cell in cells:
+            unmet = tuple(number for number in owed if number not in cell.met)
+            if not any(number in due for number in unmet):
+                yield cell.term, cell.languages, unmet
+
+    def _parted(self, cell: _Cell, extra: Term, language: Language | None, numbers: set[int]) -> Iterator[_Cell]:
+        """The values of a cell that are in a term, those that are not, or both."""
+        if numbers <= cell.met:
+            yield cell
+            return
+        narrower = both(cell.term, extra)
+        if narrower == cell.term or self.satisfiable(narrower):
+            languages = cell.languages if language is None else (*cell.languages, language)
+            yield _Cell(narrower, both(cell.values, extra), languages, cell.met | numbers)
+        if language is not None:
+            yield cell
+            return
+        others = both(cell.values, self.terms.schemas.negate(extra))
+        if self.terms.perhaps(others):
+            yield replace(cell, values=others)
 
     def _required_left(self, position: int) -> int:
         return (self._required_bits & ~position).bit_count() if self.any_order else self.required_from[position]

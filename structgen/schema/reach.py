@@ -23,8 +23,10 @@ def can_end(
 ) -> bool:
     """Whether a state that `ends` is reachable from `start`. What is learnt is written to `known`.
 
-    Depth first, so that the first way out is enough. States must not come back except directly to themselves.
+    Depth first, so that the first way out is enough; `limit` is for this search alone. States must not come back except
+    directly to themselves.
     """
+    limit += len(known)
     stack: list[tuple[State, Iterator[State]]] = [(start, iter(successors(start)))]
     while stack:
         state, rest = stack[-1]

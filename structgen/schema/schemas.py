@@ -7,12 +7,13 @@ the caller did not supply is an error.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 from urllib.parse import unquote, urldefrag, urljoin
 
 from structgen.errors import GrammarTooComplex, InvalidSchemaError, UnsupportedSchemaError
+from structgen.schema.contents import content
 from structgen.schema.dialects import Dialect, built_in, dialect_of
 from structgen.schema.drafts import at_least, id_keyword, knows, ref_hides_siblings
 from structgen.schema.forms import ANY, NEVER, Term
@@ -69,6 +70,7 @@ IN_LIST = frozenset(("allOf", "anyOf", "items", "oneOf", "prefixItems"))
 BY_NAME = frozenset(["$defs", "definitions", "dependencies", "dependentSchemas", "patternProperties", "properties"])
 
 
+_NESTED_CONTENTS = 12  # Schemas within schemas, beyond which equal ones are not looked for.
 _RECURSIVE = ""  # The name under which `$recursiveAnchor` is a dynamic anchor.
 
 
@@ -139,6 +141,8 @@ class Schemas:
         self._terms: dict[tuple[int, int], Term] = {}
         self._conjunctions: dict[Term, int] = {}
         self._values: dict[str, dict[str, Any]] = {}
+        self._by_content: dict[Hashable, int] | None = None  # None: equal schemas are told apart; see `merge_equal`.
+        self._within_contents = 0
         self.dynamic = False  # Whether dynamic scopes are told apart; see `follow_dynamic`.
         default = Dialect(options.default_draft)
         self.dialect_problem: UnsupportedSchemaError | None = None
@@ -210,9 +214,38 @@ class Schemas:
         key = (id(schema), id(resource))
         index = self._by_identity.get(key)
         if index is None:
-            index = self._by_identity[key] = len(self.atoms)
-            self.atoms.append(Atom(schema, resource, path))
+            said = self._content(schema, resource, path)
+            index = self._by_identity.get(key)  # it may be inside of itself
+            if index is None and said is not None and self._by_content is not None:
+                index = self._by_content.setdefault(said, len(self.atoms))
+                self._by_identity[key] = index
+            if index is None:
+                index = self._by_identity[key] = len(self.atoms)
+            if index == len(self.atoms):
+                self.atoms.append(Atom(schema, resource, path))
         return index
+
+    def merge_equal(self) -> None:
+        """From now on schemas that say the same are one atom. Worth it where schemas are combined."""
+        self._by_content = {}
+        for index in range(1, len(self.atoms)):
+            atom = self.atoms[index]
+            said = self._content(atom.schema, atom.resource, atom.path)
+            if said is None:
+                continue
+            first = self._by_content.setdefault(said, index)
+            if first != index:
+                self._by_identity[id(atom.schema), id(atom.resource)] = first
+                self.atoms[first].is_target |= atom.is_target
+
+    def _content(self, schema: dict[str, Any], resource: Resource, path: Path) -> Hashable | None:
+        if self._by_content is None or self._within_contents >= _NESTED_CONTENTS:
+            return None
+        self._within_contents += 1
+        try:
+            return content(schema, resource, path, self)
+        finally:
+            self._within_contents -= 1
 
     def negate(self, term: Term) -> Term:
         """What the term does not allow, as a term."""
