@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -43,6 +43,9 @@ MAX_SEARCHED = 20_000  # places looked at to tell whether a beginning is a dead 
 
 Place: TypeAlias = "tuple[int, int, Seen]"
 """A state, a memory of keys and a memory of values; state 0: dead."""
+
+Trail: TypeAlias = "tuple[tuple[int, int, int], Trail | None]"
+"""A place as it is remembered, and the places before it in a search."""
 
 _SCANNING = (k.BYTE, k.SWITCHED, k.PICK, k.CALL, k.GUARD, k.MARK, k.ENDS, k.LEFT, k.EXTRA, k.LAZY)
 NO_KEYS = 0  # a memory of keys: the schemas are parts of a grammar, and their keys are remembered as values are
@@ -326,44 +329,60 @@ class DistinctMemory:
             return True
         if self._values.is_next(seen) and seen.most < thin >> FEWEST:
             return True
-        key = self._key(place)
-        found = self._alive.get(key)
-        if found is None:
-            found = self._alive[key] = self.way_off(place) is not None
-        return found
+        found = self._alive.get(self._key(place))
+        return self._way_off(place, self._alive) is not None if found is None else found
 
     def _key(self, place: Place) -> tuple[int, int, int]:
         return place[0], place[1], self._values.folded(place[2]).id
 
     def way_off(self, start: Place) -> bytes | None:
-        """Bytes after which no item in the making can become one that its array has; None if there are none.
+        """Bytes after which no item in the making can become one that its array has; None if there are none."""
+        return self._way_off(start, {})
+
+    def _way_off(self, start: Place, known: dict[tuple[int, int, int], bool]) -> bytes | None:
+        """The same; or bytes that lead to a place `known` to have such a way. What is found out is written there.
 
         Depth first, with the bytes first that are in no such item and white space last: what is near an item is no
         longer than the item but for white space, and each place is looked at once.
         """
-        values, reached = self._values, {self._key(start)}
-        pending: list[tuple[Place, bytes]] = [(start, b"")]
+        values = self._values
+        trail: Trail = (self._key(start), None)
+        reached = {trail[0]}
+        pending: list[tuple[Place, bytes, Trail]] = [(start, b"", trail)]
         while pending:
-            place, written = pending.pop()
-            leading = values.leading_on(place[2]) or frozenset()
+            place, written, trail = pending.pop()
             later = []
-            for _, byte in sorted((_rank(byte, leading), byte) for byte in self._engine.allowed_bytes(place[0])):
+            for byte in self._in_turn(place):
                 after = self._read(place, bytes((byte,)))
                 if after[0] == 0:
                     continue
-                if not values.is_pending(after[2]) and (not after[1] or self._keys.is_open(after[0], after[1])):
-                    return written + bytes((byte,))
                 key = self._key(after)
-                if key not in reached:
+                off = not values.is_pending(after[2]) and (not after[1] or self._keys.is_open(after[0], after[1]))
+                if off or known.get(key):
+                    _note_all(trail, known)
+                    return written + bytes((byte,))
+                if key not in reached and key not in known:
                     reached.add(key)
-                    later.append((after, written + bytes((byte,))))
+                    later.append((after, written + bytes((byte,)), (key, trail)))
             if len(reached) > MAX_SEARCHED:
                 raise BudgetExceeded(
                     "an item of an array whose items must differ can go on in too many ways that are there already",
                     advice="drop uniqueItems, or make the items simpler",
                 )
             pending.extend(reversed(later))
+        known.update(dict.fromkeys(reached, False))
         return None
+
+    def _in_turn(self, place: Place) -> Iterator[int]:
+        """The bytes that may come, the most promising first. Mostly that is all that is asked for."""
+        leading = self._values.leading_on(place[2]) or frozenset()
+        allowed = self._engine.allowed_bytes(place[0])
+        first = next((byte for byte in allowed if byte not in leading and byte in _PLAIN), None)
+        if first is not None:
+            yield first
+        for _, byte in sorted((_rank(byte, leading), byte) for byte in allowed):
+            if byte != first:
+                yield byte
 
     # ---- completions -------------------------------------------------------------------------------------------
 
@@ -386,10 +405,20 @@ def _thinness(known: int, thin: int) -> int:
     return thin | THIN_ITEMS if known == NO_KEYS and thin & THIN_KEYS else thin
 
 
+def _note_all(trail: Trail | None, known: dict[tuple[int, int, int], bool]) -> None:
+    """From all places on the trail a way leads off."""
+    while trail is not None:
+        known[trail[0]] = True
+        trail = trail[1]
+
+
+_PLAIN = frozenset(range(0x21, 0x7F)) - {0x5C}
+
+
 def _rank(byte: int, leading: frozenset[int]) -> int:
     if byte in b" \t\r\n":
         return 3
-    return 2 if byte in leading else int(not 0x20 < byte < 0x7F or byte == 0x5C)
+    return 2 if byte in leading else int(byte not in _PLAIN)
 
 
 _BEHIND_COMMA = [b"", rb"[ \t\r\n]*[^ \t\r\n]", rb'.*".*"']

@@ -8,7 +8,7 @@ undone. It reads texts that a grammar of JSON has let through; it is no validato
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from decimal import Decimal
 from typing import Any, TypeAlias
 
@@ -73,9 +73,13 @@ class Value:
 
 
 class Frame:
-    """An open array or object with the values it has: one version of it, the one before it a value shorter."""
+    """An open array or object with the values it has: one version of it, the one before it a value shorter.
 
-    __slots__ = ("before", "below", "count", "id", "key", "kind", "value")
+    `targets` are the values that this array or object would have to become for an item around it to be repeated, as far
+    as what it has does not tell it from them; they are found from those of the version before, or of the frame below.
+    """
+
+    __slots__ = ("before", "below", "count", "id", "key", "kind", "targets", "value")
 
     def __init__(
         self,
@@ -93,6 +97,31 @@ class Frame:
         self.key = key
         self.value = value
         self.count: int = (before.count if before is not None else 0) + (value is not None)
+        self.targets: tuple[Value, ...] = () if below is None else self._targets(below)
+
+    def _targets(self, below: Frame) -> tuple[Value, ...]:
+        if self.before is None:
+            like = OBJECT if self.is_object else ARRAY
+            return tuple(value for value in below.next_targets() if value.kind == like)
+        known, key, value = self.before.targets, self.key, self.value
+        if not known:
+            return known
+        if key is not None:
+            kept = [x for x in known if key in x.content and (value is None or x.content[key] is value)]
+        else:
+            at = self.count - 1
+            kept = [x for x in known if len(x.content) > at and x.content[at] is value]
+        return known if len(kept) == len(known) else tuple(kept)
+
+    def next_targets(self) -> Iterable[Value]:
+        """The values that the next one in here would have to become for it, or an item around it, to be repeated."""
+        if self.is_object:
+            return (value.content[self.key] for value in self.targets) if self.waits else ()
+        at = self.count
+        inner = [value.content[at] for value in self.targets if len(value.content) > at]
+        if self.kind != DISTINCT:
+            return inner
+        return dict.fromkeys((*self.values(), *inner)) if inner else self.values()
 
     def has(self, value: Value) -> bool:
         """Whether this value is there."""
@@ -281,26 +310,27 @@ class Values:
             seen.pending = self._look(seen, None)
         return seen.pending
 
-    def _look(self, seen: Seen, targets: list[Letters] | None) -> bool:
-        """The same. Where it is in a string, `targets` gets the strings that this one would have to become."""
-        above: list[_Open] = []
-        frame, pending = seen.frame, False
-        while frame is not None:
-            if frame.kind == DISTINCT and frame.count and (above or seen.scalar != DONE):
-                path = above[::-1]
-                for value in frame.values():
-                    if _matches(value, path, 0, seen.scalar, targets):
-                        if targets is None:
-                            return True
-                        pending = True
-            elif frame.kind == MEMBERS and frame.count and not above and not frame.waits:
-                known = [key for key in frame.members() if seen.scalar == WAIT or _begins(key, seen.scalar)]
-                if targets is not None:
-                    targets.extend(known)
-                pending = pending or bool(known)
-            above.append((frame, frame.members() if frame.is_object else tuple(frame.values())[::-1]))
-            frame = frame.below
-        return pending
+    def _look(self, seen: Seen, strings: list[Letters] | None) -> bool:
+        """The same. Where it is in a string, `strings` gets those that this one would have to become."""
+        frame, scalar = seen.frame, seen.scalar
+        if frame is None:
+            return False
+        if frame.waits or not frame.is_object:
+            if scalar == WAIT:  # an array that has nothing may end here too
+                return bool(not frame.count and frame.targets) or any(True for _ in frame.next_targets())
+            if scalar == DONE:
+                return bool(frame.targets)
+            return _some((_may_become(value, scalar, strings) for value in frame.next_targets()), strings)
+        pending = False
+        if frame.kind == MEMBERS and frame.count:
+            known = [key for key in frame.members() if scalar == WAIT or _begins(key, scalar)]
+            if strings is not None:
+                strings.extend(known)
+            pending = bool(known)
+        if scalar == DONE or not frame.count:
+            return pending or _some((_has_key(value, (), scalar, strings) for value in frame.targets), strings)
+        written = frame.members()
+        return pending or _some((_has_key(value, written, scalar, strings) for value in frame.targets), strings)
 
     def leading_on(self, seen: Seen) -> frozenset[int] | None:
         """Within a string: the bytes after which it may still become one that is there. None: any byte may be one."""
@@ -401,38 +431,21 @@ def _most_digits(value: Value) -> int:
     return max(map(_most_digits, value.content.values()), default=0) if value.kind == OBJECT else 0
 
 
-_Open: TypeAlias = "tuple[Frame, Any]"  # with the values it has, as in `Value.content`
+def _some(found: Iterable[bool], strings: list[Letters] | None) -> bool:
+    """Whether any is true. Looks at all of them where strings are gathered."""
+    return any(found) if strings is None else any(list(found))
 
 
-def _matches(value: Value, path: list[_Open], at: int, scalar: Scalar, targets: list[Letters] | None) -> bool:
-    """Whether the frames path[at:] and what is behind them may become this value."""
-    if at == len(path):
-        return scalar == WAIT or _may_become(value, scalar, targets)
-    (frame, written), last = path[at], at == len(path) - 1
-    if frame.is_object:
-        if value.kind != OBJECT:
-            return False
-        members = value.content
-        if len(written) > len(members) or any(members.get(key) is not known for key, known in written.items()):
-            return False
-        if frame.waits:
-            return frame.key in members and _matches(members[frame.key], path, at + 1, scalar, targets)
-        if isinstance(scalar, str):
-            return scalar == DONE or not written or len(members) > len(written)
-        names = [key for key in members if key not in written and key.starts_with(scalar[1])]
-        if targets is not None:
-            targets.extend(names)
-        return bool(names)
-    if value.kind != ARRAY:
-        return False
-    items, count = value.content, frame.count
-    if items[:count] != written:
-        return False
-    if last and scalar == DONE:
+def _has_key(value: Value, written: Container[Letters], scalar: Scalar, strings: list[Letters] | None) -> bool:
+    """Whether an object that has these keys of a value may become it: it ends here, or another of its keys comes."""
+    if scalar == DONE:
         return True
-    if last and scalar == WAIT:
-        return count == 0 or len(items) > count
-    return len(items) > count and _matches(items[count], path, at + 1, scalar, targets)
+    if isinstance(scalar, str):
+        return not written or any(key not in written for key in value.content)
+    names = [key for key in value.content if key not in written and key.starts_with(scalar[1])]
+    if strings is not None:
+        strings.extend(names)
+    return bool(names)
 
 
 def _begins(key: Letters, scalar: Scalar) -> bool:

@@ -310,7 +310,9 @@ class Members:
                 if any(self._implies(term, extra) for extra in terms):
                     found[number] = [_ANYWAY]
                 else:
-                    ways = [(extra, None) for extra in dict.fromkeys(terms) if self.satisfiable(both(term, extra))]
+                    ways: list[Claim] = [
+                        (extra, None) for extra in dict.fromkeys(terms) if self.satisfiable(both(term, extra))
+                    ]
                     if ways:
                         found[number] = ways
         return found
@@ -331,7 +333,9 @@ class Members:
     def _class_claims(self, owed: Owed) -> dict[int, list[Claim]]:
         """For each demand the ways in which additional members can meet it."""
         demands = self.form.demands
-        ways = {number: [(extra.term, extra.language) for extra in demands[number].classes] for number in owed}
+        ways: dict[int, list[Claim]] = {
+            number: [(extra.term, extra.language) for extra in demands[number].classes] for number in owed
+        }
         return {number: claims for number, claims in ways.items() if claims}
 
     def _claimed(

@@ -143,6 +143,7 @@ class Schemas:
         self._values: dict[str, dict[str, Any]] = {}
         self._by_content: dict[Hashable, int] | None = None  # None: equal schemas are told apart; see `merge_equal`.
         self._within_contents = 0
+        self._merged: list[dict[str, Any]] = []
         self.dynamic = False  # Whether dynamic scopes are told apart; see `follow_dynamic`.
         default = Dialect(options.default_draft)
         self.dialect_problem: UnsupportedSchemaError | None = None
@@ -219,6 +220,7 @@ class Schemas:
             if index is None and said is not None and self._by_content is not None:
                 index = self._by_content.setdefault(said, len(self.atoms))
                 self._by_identity[key] = index
+                self._merged.append(schema)  # no other object may have its id
             if index is None:
                 index = self._by_identity[key] = len(self.atoms)
             if index == len(self.atoms):
