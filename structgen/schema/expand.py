@@ -7,7 +7,7 @@ decides the order of properties). Sub-schemas of items and properties stay terms
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import replace
 from functools import reduce
 from itertools import combinations
@@ -220,12 +220,17 @@ class Expander:
         """Start counting work anew: the limit is for one piece of it, not for the life of a grammar."""
         self._steps = 0
 
-    def overlap(self, left: Shape, right: Shape) -> bool:
-        """Whether a value may be in both shapes; yes where that does not show at once."""
-        if _share_a_type(left, right):
-            return True
+    def overlap(self, left: Shape, right: Shape) -> frozenset[str]:
+        """The types of which a value may be in both shapes, by the names of `Shape`; with those where that does not
+        show at once."""
+        kinds = [kind for kind in KINDS if getattr(left, kind) and getattr(right, kind)]
         self.spend(1 + left.num_forms * right.num_forms // 16)
-        return self.possible(meet(left, right))
+        return frozenset(
+            kind
+            for kind in kinds
+            if (kind in _FULL and (_FULL[kind] in getattr(left, kind) and _FULL[kind] in getattr(right, kind)))
+            or self.possible(meet(of_kinds(left, (kind,)), of_kinds(right, (kind,))))
+        )
 
     def possible(self, shape: Shape) -> bool:
         """Whether a value may be in the shape. Looks two levels deep, and says yes where that does not tell."""
@@ -318,14 +323,14 @@ class Expander:
                 met = self.united(exclusive(self, place, within=met), place.atom)
             elif keyword == "allOf":
                 for index in range(len(place.schema["allOf"])):
-                    met = self._narrowed(met, place.term("allOf", index), place.atom)
+                    met = self.narrowed(met, place.term("allOf", index), place.atom)
             else:
                 shape = local_shape(place) if keyword is None else self.applied(keyword, place)
                 met = self.met((met, shape), place.atom)
         return met
 
-    def _narrowed(self, met: Shape, term: Term, atom: Atom) -> Shape:
-        """What of a shape a branch of `allOf` allows. A `oneOf` in it knows what stands around it: see `exclusive`."""
+    def narrowed(self, met: Shape, term: Term, atom: Atom) -> Shape:
+        """What of a shape a branch of `allOf` or `oneOf` allows. A `oneOf` in it knows what stands around it."""
         place = self.place(term) if term and term != NEVER and term not in self._shapes else None
         if place is None or not place.knows("oneOf") or self._nesting >= _NESTING:
             return self.met((met, self.shape(term)), atom)
@@ -338,13 +343,20 @@ class Expander:
         return replace(shape, through_ref=True) if place.atom.is_target else shape
 
 
-def _share_a_type(left: Shape, right: Shape) -> bool:
-    """Whether both allow null, or all of some type."""
-    return (
-        (left.null and right.null)
-        or (NUMBER in left.numbers and NUMBER in right.numbers)
-        or (STRING in left.strings and STRING in right.strings)
-        or (ARRAY in left.arrays and ARRAY in right.arrays)
+KINDS = ("null", "booleans", "numbers", "strings", "arrays", "objects")
+_FULL: dict[str, object] = {"numbers": NUMBER, "strings": STRING, "arrays": ARRAY}
+
+
+def of_kinds(shape: Shape, kinds: Container[str]) -> Shape:
+    """What the shape has of some types, which are named as its fields are."""
+    return Shape(
+        "null" in kinds and shape.null,
+        shape.booleans if "booleans" in kinds else (),
+        shape.numbers if "numbers" in kinds else (),
+        shape.strings if "strings" in kinds else (),
+        shape.arrays if "arrays" in kinds else (),
+        shape.objects if "objects" in kinds else (),
+        shape.through_ref,
     )
 
 
@@ -432,41 +444,35 @@ def exclusive(expander: Expander, place: Place, *, within: Shape) -> list[Shape]
 
     What stands beside `oneOf` often tells its branches apart: the type, or that a key is required by which they differ.
     """
-    alone = list(_branches(expander, place, "oneOf"))
-    branches = [expander.met((within, branch), place.atom) for branch in alone]
+    terms = [place.term("oneOf", index) for index in range(len(place.schema["oneOf"]))]
+    branches = [expander.narrowed(within, term, place.atom) for term in terms]
     marks = [_discriminators(expander, branch) for branch in branches]
-    overlaps: list[list[int]] = [[] for _ in branches]
+    overlaps: list[dict[int, frozenset[str]]] = [{} for _ in branches]
     for (here, left), (there, right) in combinations(enumerate(branches), 2):
         told_apart = any(
             name in marks[there] and values.isdisjoint(marks[there][name]) for name, values in marks[here].items()
         )
-        if not told_apart and expander.overlap(left, right):
-            overlaps[here].append(there)
-            overlaps[there].append(here)
-    opposites = {
-        index: expander.opposite(_of_types(alone[index], within), place.atom)
-        for index in sorted({at for row in overlaps for at in row})
-    }
-    num_pairs = sum(map(len, overlaps))
-    if num_pairs > _DENSE * len(branches) and all(shape.num_forms <= 4 for shape in opposites.values()):
-        return _without_the_others(expander, place, branches, opposites)
+        kinds = frozenset() if told_apart else expander.overlap(left, right)
+        if kinds:
+            overlaps[here][there] = overlaps[there][here] = kinds
+    known: dict[tuple[int, frozenset[str]], Shape] = {}
+
+    def opposite(index: int, kinds: frozenset[str]) -> Shape:
+        if (index, kinds) not in known:
+            branch = of_kinds(expander.shape(terms[index]), kinds)
+            known[index, kinds] = expander.opposite(branch, place.atom)
+        return known[index, kinds]
+
+    if sum(map(len, overlaps)) > _DENSE * len(branches):
+        opposites = {
+            index: opposite(index, frozenset().union(*row.values())) for index, row in enumerate(overlaps) if row
+        }
+        if all(shape.num_forms <= 4 for shape in opposites.values()):
+            return _without_the_others(expander, place, branches, opposites)
     return [
-        expander.met((branch, *(opposites[other] for other in overlaps[index])), place.atom)
-        for index, branch in enumerate(branches)
+        expander.met((branch, *(opposite(other, kinds) for other, kinds in sorted(row.items()))), place.atom)
+        for branch, row in zip(branches, overlaps, strict=True)
     ]
-
-
-def _of_types(shape: Shape, within: Shape) -> Shape:
-    """The shape without the types that the other has nothing of."""
-    return replace(
-        shape,
-        null=shape.null and within.null,
-        booleans=shape.booleans if within.booleans else (),
-        numbers=shape.numbers if within.numbers else (),
-        strings=shape.strings if within.strings else (),
-        arrays=shape.arrays if within.arrays else (),
-        objects=shape.objects if within.objects else (),
-    )
 
 
 def _without_the_others(

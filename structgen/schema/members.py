@@ -178,6 +178,18 @@ class Members:
             known = can_end(rest, self._successors, self._ends, self._live)
         return known
 
+    def extent(self, limit: int) -> int:
+        """How many states a search for an end can meet from the start, up to the limit."""
+        position, count, owed = self.start
+        start = self._canonical(0, 0, count, owed)
+        reached, pending = {start}, [start]
+        while pending and len(reached) < limit:
+            for following in self._successors(pending.pop()):
+                if following not in reached:
+                    reached.add(following)
+                    pending.append(following)
+        return len(reached)
+
     def _canonical(self, index: int, written: int, count: int, owed: Owed) -> Rest:
         """A state of the search, with what no longer matters left out: keys behind it, keys that meet no demand."""
         names, matter = len(self.names), -1 if self.count_cap else self._deciding_keys()
