@@ -14,7 +14,7 @@ from itertools import combinations
 from typing import Any, TypeVar
 
 from structgen.automata.regular import NOTHING as NO_STRING
-from structgen.automata.regular import Language, finite, union
+from structgen.automata.regular import Language, LanguageTooComplex, finite, union
 from structgen.errors import GrammarTooComplex, InvalidSchemaError, UnsupportedSchemaError
 from structgen.schema.algebra import (
     demanding,
@@ -56,6 +56,7 @@ from structgen.schema.keywords import (
     is_text,
     present,
 )
+from structgen.schema.numbers import NumberTooComplex
 from structgen.schema.reach import TooManyStates
 from structgen.schema.satisfiable import maybe_value
 from structgen.schema.schemas import Atom, Schemas
@@ -223,14 +224,17 @@ class Expander:
     def overlap(self, left: Shape, right: Shape) -> frozenset[str]:
         """The types of which a value may be in both shapes, by the names of `Shape`; with those where that does not
         show at once."""
-        kinds = [kind for kind in KINDS if getattr(left, kind) and getattr(right, kind)]
         self.spend(1 + left.num_forms * right.num_forms // 16)
-        return frozenset(
-            kind
-            for kind in kinds
-            if (kind in _FULL and (_FULL[kind] in getattr(left, kind) and _FULL[kind] in getattr(right, kind)))
-            or self.possible(meet(of_kinds(left, (kind,)), of_kinds(right, (kind,))))
-        )
+        kinds = (kind for kind in KINDS if getattr(left, kind) and getattr(right, kind))
+        return frozenset(kind for kind in kinds if _languages(left, right, kind) or self._meeting(left, right, kind))
+
+    def _meeting(self, left: Shape, right: Shape, kind: str) -> bool:
+        if kind in _FULL and _FULL[kind] in getattr(left, kind) and _FULL[kind] in getattr(right, kind):
+            return True
+        try:
+            return self.possible(meet(of_kinds(left, (kind,)), of_kinds(right, (kind,))))
+        except (LanguageTooComplex, NumberTooComplex):
+            return True
 
     def possible(self, shape: Shape) -> bool:
         """Whether a value may be in the shape. Looks two levels deep, and says yes where that does not tell."""
@@ -344,7 +348,14 @@ class Expander:
 
 
 KINDS = ("null", "booleans", "numbers", "strings", "arrays", "objects")
-_FULL: dict[str, object] = {"numbers": NUMBER, "strings": STRING, "arrays": ARRAY}
+_FULL: dict[str, object] = {"numbers": NUMBER, "arrays": ARRAY}
+
+
+def _languages(left: Shape, right: Shape, kind: str) -> bool:
+    """Whether both have strings that are not listed: it may take long to tell that no string is in both."""
+    return kind == "strings" and any(
+        one.values is None and other.values is None for one in left.strings for other in right.strings
+    )
 
 
 def of_kinds(shape: Shape, kinds: Container[str]) -> Shape:
@@ -464,9 +475,8 @@ def exclusive(expander: Expander, place: Place, *, within: Shape) -> list[Shape]
         return known[index, kinds]
 
     if sum(map(len, overlaps)) > _DENSE * len(branches):
-        opposites = {
-            index: opposite(index, frozenset().union(*row.values())) for index, row in enumerate(overlaps) if row
-        }
+        kinds_of = [frozenset[str]().union(*row.values()) for row in overlaps]
+        opposites = {index: opposite(index, kinds) for index, kinds in enumerate(kinds_of) if kinds}
         if all(shape.num_forms <= 4 for shape in opposites.values()):
             return _without_the_others(expander, place, branches, opposites)
     return [

@@ -180,7 +180,7 @@ class Members:
 
     def extent(self, limit: int) -> int:
         """How many states a search for an end can meet from the start, up to the limit."""
-        position, count, owed = self.start
+        _, count, owed = self.start
         start = self._canonical(0, 0, count, owed)
         reached, pending = {start}, [start]
         while pending and len(reached) < limit:
