@@ -112,9 +112,10 @@ class Where:
     pin: opt.Pin = ""
     jobs: opt.Jobs = None
     ray: opt.Ray = None
+    interleave: opt.Interleave = False
 
     def fields(self) -> dict[str, Any]:
-        return opt.workers_of(self.pin, self.jobs, self.ray)
+        return opt.workers_of(self.pin, self.jobs, self.ray, self.interleave)
 
 
 @dataclass(frozen=True)

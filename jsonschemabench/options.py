@@ -57,6 +57,12 @@ Ray = Annotated[
     str | None,
     typer.Option("--ray", help="Address of a Ray cluster to spread schemas over, each worker alone on a core."),
 ]
+Interleave = Annotated[
+    bool,
+    typer.Option(
+        "--interleave", help="Engines take turns schema by schema: a machine whose speed changes treats them alike."
+    ),
+]
 Profile = Annotated[str, typer.Option("--profile", help="default or exact, for engines that have both.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Figures as JSON on standard output.")]
 AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Tables as Markdown.")]
@@ -82,10 +88,12 @@ def profile_of(profile: str) -> str:
     return profile
 
 
-def workers_of(pin: str, jobs: int | None, ray: str | None) -> dict[str, Any]:
+def workers_of(pin: str, jobs: int | None, ray: str | None, interleave: bool) -> dict[str, Any]:
     """The fields of a ``Plan`` that say where workers run. Raises ``typer.BadParameter``."""
     if ray is None:
-        return {"pins": _pins_of(pin, jobs or 1), "num_lanes": jobs or 1}
+        return {"pins": _pins_of(pin, jobs or 1), "num_lanes": jobs or 1, "interleave": interleave}
+    if interleave:
+        raise typer.BadParameter("--interleave is for workers on this machine; on a cluster each has a core for itself")
     if pin:
         raise typer.BadParameter("--pin is for workers on this machine; with --ray each finds a core for itself")
     return {"cluster": ray, "num_lanes": jobs or 0}

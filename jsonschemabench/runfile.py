@@ -72,10 +72,11 @@ class Header:
         nodes = f"{about['nodes']} machines, the first: " if about.get("nodes", 1) > 1 else ""
         pinned = f", pinned to core {','.join(map(str, about['pinned_to']))}" if about.get("pinned_to") else ""
         lanes = f", {about['lanes']} workers side by side" if about.get("lanes", 1) > 1 else ""
+        turns = ", engines in turns schema by schema" if about.get("interleaved") else ""
         return (
             f"{nodes}{about.get('processor', '?')}, {about.get('cores', '?')} cores, "
             f"{about.get('memory_gib', '?')} GiB, {about.get('system', '?')}, Python {about.get('python', '?')}"
-            f"{pinned}{lanes}"
+            f"{pinned}{lanes}{turns}"
         )
 
 

@@ -56,6 +56,8 @@ class Plan:
     settings: Settings = field(default_factory=Settings)
     pins: Sequence[int] = ()
     num_lanes: int = 1
+    interleave: bool = False
+    """Engines take turns, task by task, each in workers of its own that wait while another is timed."""
     cluster: str | None = None
     """The address of a Ray cluster to run on; ``num_lanes`` 0 is then a worker for each of its cores."""
     out: Path | None = None
@@ -79,29 +81,93 @@ class Result:
 
 
 def run_engines(plan: Plan, engines: Sequence[str], console: Console) -> Result:
-    """Run engines in turn over the same tasks. Ctrl-C ends it and keeps what was measured."""
+    """Run engines over the same tasks, one after the other or in turns. Ctrl-C ends it and keeps what was measured."""
     earlier = _earlier_runs(plan, engines)
+    entrants = [_Entrant(plan, engine, earlier.get(engine)) for engine in engines]
     result = Result()
-    for engine in engines:
-        rows: dict[str, Any] = {}
-        fleet = _fleet(plan, engine)
-        header: Header | None = None
+    for together in [entrants] if plan.interleave else [[entrant] for entrant in entrants]:
         try:
-            console.print(f"{engine}: setting up", style="dim")  # no spinner: its thread must not run while we fork
-            header = _header(plan, engine, fleet.start())
-            rows = _kept(earlier.get(engine), header, plan)
-            _measure(plan, header, fleet, rows, new=engine not in earlier, console=console)
-        except EngineUnavailable as error:
-            result.unavailable[engine] = str(error)
+            for entrant in together:
+                console.print(f"{entrant.engine}: setting up", style="dim")  # no spinner: it has a thread, and we fork
+                try:
+                    entrant.start()
+                except EngineUnavailable as error:
+                    result.unavailable[entrant.engine] = str(error)
+            _measure(plan, [entrant for entrant in together if entrant.header is not None], console)
         except KeyboardInterrupt:
             result.interrupted = True
         finally:
-            fleet.close()
-        if header is not None and rows:
-            result.runs.append(Run(header, tuple(rows.values())))
+            for entrant in together:
+                entrant.close()
+        result.runs += [Run(each.header, tuple(each.rows.values())) for each in together if each.header and each.rows]
         if result.interrupted:
             break
     return result
+
+
+def _measure(plan: Plan, entrants: Sequence[_Entrant], console: Console) -> None:
+    """All tasks under all entrants; who is first changes from turn to turn."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[tally]}"))
+    size = max(1, plan.num_lanes) if len(entrants) > 1 else max(1, len(plan.tasks))
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
+        for entrant in entrants:
+            entrant.show(progress)
+        for turn, begin in enumerate(range(0, len(plan.tasks), size)):
+            for place in range(len(entrants)):
+                entrants[(turn + place) % len(entrants)].measure(plan.tasks[begin : begin + size])
+
+
+class _Entrant:
+    """An engine in a run: its workers, its rows so far, its file and its bar."""
+
+    header: Header | None = None
+    """None until it is set up."""
+
+    def __init__(self, plan: Plan, engine: str, earlier: Run[Any] | None) -> None:
+        self.engine = engine
+        self.rows: dict[str, Any] = {}
+        self._plan, self._earlier = plan, earlier
+        self._fleet = _fleet(plan, engine)
+        self._file: RunFile | None = None
+
+    def start(self) -> None:
+        """Set the engine up and take over the rows of an earlier run. Raises ``EngineUnavailable``, ``RunProblem``."""
+        plan = self._plan
+        header = _header(plan, self.engine, self._fleet.start())
+        self.rows = _kept(self._earlier, header, plan)
+        self.header = header
+        if plan.out:
+            self._file = RunFile(file_of(plan.out, self.engine))
+            if self._earlier is None:
+                self._file.write([header_line(header)])
+
+    def show(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tally = Counter(row.category for row in self.rows.values())
+        total, done = len(self._plan.tasks), len(self.rows)
+        self._bar = progress.add_task(self.engine, total=total, completed=done, tally=_said(self._tally))
+
+    def measure(self, tasks: Sequence[Any]) -> None:
+        """Run those of the tasks that have no row yet and are not skipped."""
+        for task, outcome in self._fleet.run(self._todo(tasks)):
+            row = self._plan.row(self.engine, task, outcome, self._plan.limits)
+            self.rows[task.id] = row
+            if self._file:
+                self._file.write([row_line(self._plan.kind, row)])
+            self._tally[row.category] += 1
+            self._progress.update(self._bar, advance=1, tally=_said(self._tally))
+
+    def _todo(self, tasks: Sequence[Any]) -> Iterator[Any]:
+        for task in [task for task in tasks if task.id not in self.rows]:
+            if self._plan.skip(task, self.rows):
+                self._progress.update(self._bar, advance=1)
+            else:
+                yield task
+
+    def close(self) -> None:
+        self._fleet.close()
+        if self._file:
+            self._file.close()
 
 
 def _fleet(plan: Plan, engine: str) -> Fleet:
@@ -114,40 +180,6 @@ def _fleet(plan: Plan, engine: str) -> Fleet:
 
         return RayFleet(lane(None), plan.cluster, plan.num_lanes)
     return LocalFleet([lane(plan.pins[index] if plan.pins else None) for index in range(plan.num_lanes)])
-
-
-def _measure(plan: Plan, header: Header, fleet: Fleet, rows: dict[str, Any], *, new: bool, console: Console) -> None:
-    file = RunFile(file_of(plan.out, header.engine)) if plan.out else None
-    try:
-        if file and new:
-            file.write([header_line(header)])
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[tally]}"),
-        )
-        with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
-            tally = Counter(row.category for row in rows.values())
-            bar = progress.add_task(header.engine, total=len(plan.tasks), completed=len(rows), tally=_said(tally))
-
-            def todo() -> Iterator[Any]:
-                for task in [task for task in plan.tasks if task.id not in rows]:
-                    if plan.skip(task, rows):
-                        progress.update(bar, advance=1)
-                    else:
-                        yield task
-
-            for task, outcome in fleet.run(todo()):
-                row = plan.row(header.engine, task, outcome, plan.limits)
-                rows[task.id] = row
-                if file:
-                    file.write([row_line(plan.kind, row)])
-                tally[row.category] += 1
-                progress.update(bar, advance=1, tally=_said(tally))
-    finally:
-        if file:
-            file.close()
 
 
 def _said(tally: Counter[str]) -> str:
@@ -167,7 +199,7 @@ def _header(plan: Plan, engine: str, set_up: SetUp) -> Header:
         },
         data=plan.data,
         limits={**asdict(plan.limits), "memory_enforced": memory_is_watched()},
-        machine=set_up.machine,
+        machine={**set_up.machine, "interleaved": True} if plan.interleave else set_up.machine,
         started=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         setup={"seconds": round(set_up.seconds, 2), "resident_mib": round(set_up.resident_mib, 1)},
     )

@@ -74,6 +74,7 @@ def test_names_and_values_that_do_not_exist() -> None:
         ("scale", "--family", "nothing"),
         ("scale", "--sizes", "ten"),
         ("scale", "--ray", "auto", "--pin", "0"),
+        ("masks", "--ray", "auto", "--interleave"),
         ("suite", "nowhere.tar.gz"),
     ):
         result = invoke(*arguments)

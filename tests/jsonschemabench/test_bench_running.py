@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,6 +80,42 @@ def test_two_lanes_measure_the_same(tokenizer: Tokenizer) -> None:
     cases = [good_case(f"c{number}") for number in range(12)]
     one, two = (run(plan_of(tokenizer, cases, num_lanes=lanes)).runs[0] for lanes in (1, 2))
     assert {r.id: r.verdicts for r in one.rows} == {r.id: r.verdicts for r in two.rows}
+
+
+def order_of(plan: Plan, *engines: str) -> tuple[list[tuple[str, str]], Result]:
+    """(engine and task of every row in the order in which they came, what came of the run)"""
+    came: list[tuple[str, str]] = []
+
+    def row(engine: str, task: Any, outcome: Any, limits: Limits) -> Any:
+        came.append((engine, task.id))
+        return Plan.row(engine, task, outcome, limits)
+
+    return came, run(dataclasses.replace(plan, row=row), *engines)
+
+
+def test_engines_take_turns_schema_by_schema(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    cases = [good_case(f"c{number}") for number in range(3)]
+    plan = plan_of(tokenizer, cases, tmp_path, interleave=True)
+    came, result = order_of(plan, "fake", "absent", "other")
+    assert came == [("fake", "c0"), ("other", "c0"), ("other", "c1"), ("fake", "c1"), ("fake", "c2"), ("other", "c2")]
+    assert "absent" in result.unavailable
+    assert all("in turns" in each.header.where() for each in result.runs)
+    after, _ = order_of(plan_of(tokenizer, cases), "fake", "other")
+    assert after == [(engine, case.id) for engine in ("fake", "other") for case in cases]
+    more = dataclasses.replace(plan, tasks=[*cases, good_case("c3")], resume=True)
+    assert sorted(order_of(more, "fake", "other")[0]) == [("fake", "c3"), ("other", "c3")]
+
+
+def test_turns_measure_the_same_whatever_ends_a_worker(tokenizer: Tokenizer) -> None:
+    for lanes in (1, 2):
+        alone, in_turns = (
+            run(plan_of(tokenizer, MIXED, num_lanes=lanes, interleave=turns), "fake", "other").runs
+            for turns in (False, True)
+        )
+        for one, other in zip(alone, in_turns, strict=True):
+            assert {r.id: (r.category, r.verdicts) for r in one.rows} == {
+                r.id: (r.category, r.verdicts) for r in other.rows
+            }
 
 
 def test_records_survive_the_file(tokenizer: Tokenizer, tmp_path: Path) -> None:
