@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ import typer
 from jsonschemabench import memory as residency
 from jsonschemabench import options as opt
 from jsonschemabench.comparison import Column, columns_of, comparison_json, mask_tables
+from jsonschemabench.conduct import conduct
 from jsonschemabench.engines import Settings
 from jsonschemabench.groups import Bounds, Cases, Cut, Kept, Shown, Where, Which
 from jsonschemabench.record import RECORDS, MaskRun
@@ -21,6 +23,7 @@ from jsonschemabench.scale import SIZES, broke_before, probe, probes_of, scale_j
 from jsonschemabench.scale_families import FAMILIES
 from jsonschemabench.suite_source import load_suite
 from jsonschemabench.suite_table import suite_json, suite_tables, wrong_verdicts
+from jsonschemabench.table import Table
 
 
 def masks(
@@ -51,12 +54,12 @@ def masks(
         **kept.fields(),
         **where.fields(),
     )
-    result = run_engines(plan, engines, opt.message_console())
-    say_skipped((), result)
-    if result.runs:
-        columns = columns_of(result.runs, earlier)
-        shown.print(mask_tables(columns, slowest), comparison_json(columns, slowest))
-    finish(result, engines)
+
+    def told(runs: Sequence[MaskRun]) -> tuple[list[Table], Any]:
+        columns = columns_of(runs, earlier)
+        return mask_tables(columns, slowest), comparison_json(columns, slowest)
+
+    conduct(plan, engines, shown, told)
 
 
 def suite(
@@ -137,11 +140,7 @@ def scale(
         **kept.fields(),
         **where.fields(),
     )
-    result = run_engines(plan, engines, opt.message_console())
-    say_skipped((), result)
-    if result.runs:
-        shown.print(scale_tables(result.runs), scale_json(result.runs))
-    finish(result, engines)
+    conduct(plan, engines, shown, lambda runs: (scale_tables(runs), scale_json(runs)))
 
 
 @dataclass(frozen=True)
@@ -176,10 +175,7 @@ def memory(
         out=out,
         job=residency.Holding() if keep else Plan.job,
     )
-    result = run_engines(plan, engines, opt.message_console())
-    if result.runs:
-        shown.print(residency.memory_tables(result.runs), residency.memory_json(result.runs))
-    finish(result, engines)
+    conduct(plan, engines, shown, lambda runs: (residency.memory_tables(runs), residency.memory_json(runs)))
 
 
 def _sizes(text: str) -> list[int]:

@@ -189,6 +189,7 @@ def _transformers() -> Any:
     except ImportError as error:
         raise ModelProblem(f"a model needs the packages torch and transformers: {error}") from error
     transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()  # prompts that are too long are left out and named
     return transformers
 
 

@@ -10,16 +10,18 @@ import typer
 
 from jsonschemabench import options as opt
 from jsonschemabench import quality as reasoning
+from jsonschemabench.conduct import conduct
 from jsonschemabench.dataset import DataProblem
 from jsonschemabench.efficiency import efficiency_json, efficiency_tables, prompt_for, schema_judge, tasks_of
 from jsonschemabench.engines.unconstrained import UNCONSTRAINED
 from jsonschemabench.groups import Bounds, Cases, Kept, Shown, Where, Which
 from jsonschemabench.judge import Judge
 from jsonschemabench.model import TransformersModel
-from jsonschemabench.running import Plan, run_engines
-from jsonschemabench.saying import finish, say, say_skipped
+from jsonschemabench.running import Plan
+from jsonschemabench.saying import say, say_skipped
+from jsonschemabench.table import Table
 from jsonschemabench.writing import Task
-from jsonschemabench.written import Written
+from jsonschemabench.written import Written, WrittenRun
 from jsonschemabench.written_plan import fitting, writing_data, writing_plan
 
 
@@ -95,11 +97,7 @@ def efficiency(
     tasks = tasks_of(chosen, model, prompt_for(model.name))
     common = {"limits": bounds.limits(), **kept.fields(), **writers.places(where)}
     plan = writers.plan("efficiency", model, tasks, judged, data, **common)
-    result = run_engines(plan, engines, opt.message_console())
-    say_skipped((), result)
-    if result.runs:
-        shown.print(efficiency_tables(result.runs), efficiency_json(result.runs))
-    finish(result, engines)
+    conduct(plan, engines, shown, lambda runs: (efficiency_tables(runs), efficiency_json(runs)))
 
 
 def quality(
@@ -128,11 +126,11 @@ def quality(
     judged = reasoning.answer_judge(task, questions)
     common = {"limits": bounds.limits(), **kept.fields(), **writers.places(where)}
     plan = writers.plan(f"quality {task}", model, asked, judged, about, **common)
-    result = run_engines(plan, engines, opt.message_console())
-    say_skipped((), result)
-    if result.runs:
-        shown.print([reasoning.quality_table(task, result.runs)], reasoning.quality_json(task, result.runs))
-    finish(result, engines)
+
+    def told(runs: Sequence[WrittenRun]) -> tuple[list[Table], Any]:
+        return [reasoning.quality_table(task, runs)], reasoning.quality_json(task, runs)
+
+    conduct(plan, engines, shown, told)
 
 
 def _fitting(tasks: Sequence[Task], model: TransformersModel, max_tokens: int) -> list[Task]:

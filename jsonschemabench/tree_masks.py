@@ -119,7 +119,7 @@ class Bench:
             return
         text = self.rng.choice(texts)
         at = self.rng.randrange(len(text) - 10)
-        our, their = ours.start()._matcher, theirs.start()._matcher
+        our, their = ours.start()._matcher, theirs.start()._matcher  # type: ignore[union-attr]
         guided = self._matcher_class(self._guidance, grammar, log_level=0)
         if guided.is_error() or not all(
             our.accept_token(t) and their.accept_token(t) and guided.consume_token(t) for t in text[:at]
