@@ -122,7 +122,7 @@ def generate(
             text = embedded.format_prompt(goal.schema, text)
         prompt_ids = loaded.encode_prompt(text, chat=chat)
         num_tokens = _budget(loaded, prompt_ids, max_new_tokens)
-        rows.append(Row(prompt_ids, goal, compiled, num_tokens, sampling.generator(i), compile_s))
+        rows.append(Row(prompt_ids, goal, compiled, num_tokens, sampling.chance(i), compile_s))
     if sampler is not None:
         from structgen.decode.aligned.generate import sample_rows
 

@@ -15,7 +15,6 @@ import torch
 from structgen.decode.models import LoadedModel
 from structgen.decode.row import Row, fill_masks
 from structgen.decode.sampling import Sampling, choose
-from structgen_kernels.bitmask import apply_bitmask
 
 
 def run(model: LoadedModel, rows: list[Row], sampling: Sampling) -> Iterator[None]:
@@ -44,10 +43,9 @@ def run(model: LoadedModel, rows: list[Row], sampling: Sampling) -> Iterator[Non
 
 def _choose_all(rows: list[Row], logits: Any, bitmask: Any, sampling: Sampling) -> None:
     """One token for each row out of logits [rows, V]."""
-    masked = logits.clone()
-    apply_bitmask(masked, bitmask)
+    chosen = choose(logits, bitmask, sampling, [row.chance for row in rows])
     for i, row in enumerate(rows):
-        take(row, choose(masked[i], sampling, row.generator), logits[i], bitmask[i : i + 1], sampling)
+        take(row, chosen[i], logits[i], bitmask[i : i + 1], sampling)
 
 
 def take(
@@ -67,9 +65,7 @@ def take(
     token, logprob = chosen
     if not row.accept(token):
         row.fill_closing_mask(bitmask, 0)
-        closing = logits[None].clone()
-        apply_bitmask(closing, bitmask)
-        token, logprob = choose(closing[0], sampling, row.generator)
+        ((token, logprob),) = choose(logits[None], bitmask, sampling, [row.chance])
         accepted = row.accept(token)
         assert accepted, "the closing mask allowed a token after which no ending fits"
         raw_logprob = None

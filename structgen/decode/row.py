@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from structgen.decode.chance import Chance
 from structgen.decode.result import Finish, Result, Stats
 from structgen.decode.targets import Target
 from structgen.matcher import fill_batch
@@ -32,13 +33,13 @@ CLOSING_MARGIN = 8
 
 @dataclass(eq=False)
 class Row:
-    """Running state of one prompt. `generator` draws its tokens; `compile_s` is what its grammar took."""
+    """Running state of one prompt. `chance` draws its tokens; `compile_s` is what its grammar took."""
 
     prompt_ids: list[int]
     target: Target
     grammar: CompiledGrammar
     budget: int
-    generator: Any
+    chance: Chance
     compile_s: float = 0.0
 
     token_ids: list[int] = field(default_factory=list)

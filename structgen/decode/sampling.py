@@ -1,17 +1,29 @@
-"""Sampling: from a row of logits in which only allowed tokens are finite to one token.
+"""Sampling: from rows of logits and masks to a token each.
 
 The order is that of transformers: mask, temperature, top-k, top-p. Temperature 0 is the argmax. Each row of a batch has
-a random generator of its own, so that what a prompt gives does not depend on its neighbours.
+random numbers of its own, so that what a prompt gives does not depend on its neighbours: one number a token, which
+picks the token in the ascending order of ids. So the same seed gives the same text on every device, with drafts and
+without, up to where rounding moves a boundary.
+
+Rows go to the fused kernels, which read them once and write nothing as wide as they are, but for greedy decoding over a
+small vocabulary on the CPU: there the kernel's arguments take longer to check than a row to mask.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
+from structgen.decode.chance import Chance
 from structgen.errors import MatcherError
+from structgen_kernels.bitmask import apply_bitmask
+
+MIN_GREEDY_ON_CPU = 1 << 14
+"""Narrower greedy rows are masked and searched by torch on the CPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,32 +43,65 @@ class Sampling:
         if self.top_p is not None and not 0.0 < self.top_p <= 1.0:
             raise ValueError(f"top_p must be in (0, 1], not {self.top_p}")
 
-    def generator(self, row: int) -> Any:
-        """The random generator of one row of a batch: `seed + row`, or fresh entropy. None where nothing is drawn."""
-        if self.temperature == 0.0:
-            return None
+    def chance(self, row: int) -> Chance:
+        """The random numbers of one row of a batch: those of `seed + row`, or fresh ones."""
+        if self.temperature == 0.0:  # nothing is drawn
+            return Chance()
         generator = torch.Generator()
         if self.seed is None:
             generator.seed()
         else:
             generator.manual_seed(self.seed + row)
-        return generator
+        return Chance(generator)
 
 
-def choose(logits: Any, sampling: Sampling, generator: Any) -> tuple[int, float]:
-    """One token of a masked row (float [V], -inf where not allowed), and its log-probability in nats.
+def choose(logits: Any, bitmask: Any, sampling: Sampling, chances: Sequence[Chance]) -> list[tuple[int, float]]:
+    """One token of each row, and its log-probability in nats.
 
     The log-probability is that of the distribution drawn from: masked, tempered, cut to top-k and top-p. For greedy
     decoding, where that would always be 0, it is the masked distribution's at temperature 1.
+
+    Args:
+        logits: float32, bfloat16 or float16 tensor [n, V], unmasked.
+        bitmask: int32 array [n, words] on the host, one mask a row.
+        sampling: how to draw.
+        chances: the random numbers of each row; one is used, unless nothing is drawn.
+
+    Raises:
+        MatcherError: an allowed logit is NaN or +inf, or none is finite.
     """
-    if sampling.temperature == 0.0:
-        _check_finite(logits)
-        token = int(torch.argmax(logits))
-        return token, float(logits[token] - torch.logsumexp(logits, -1))
-    logp, kept = distribution(logits, sampling)
-    # Drawn on the CPU: the same seed then gives the same text on every device.
-    drawn = int(torch.multinomial(logp.exp().cpu(), 1, generator=generator))
-    return int(kept[drawn]), float(logp[drawn])
+    if sampling.temperature == 0.0 and logits.device.type == "cpu" and logits.shape[1] < MIN_GREEDY_ON_CPU:
+        return _choose_greedily(logits, bitmask)
+    from structgen_kernels.verify import masked_sample  # compiles kernels where they are not yet
+
+    uniforms = None
+    if sampling.temperature > 0.0:
+        uniforms = np.array([chance.upcoming(1)[0] for chance in chances])
+    choice = masked_sample(
+        logits,
+        torch.from_numpy(np.ascontiguousarray(bitmask, np.int32)).to(logits.device),
+        np.arange(len(logits)),
+        temperature=sampling.temperature,
+        top_k=sampling.top_k,
+        top_p=sampling.top_p,
+        uniforms=uniforms,
+    )
+    if (choice.tokens < 0).any():
+        raise broken_row()
+    if sampling.temperature > 0.0:
+        for chance in chances:
+            chance.used(1)
+    return list(zip(choice.tokens.tolist(), choice.logprobs.tolist(), strict=True))
+
+
+def _choose_greedily(logits: Any, bitmask: Any) -> list[tuple[int, float]]:
+    masked = logits.clone()
+    apply_bitmask(masked, bitmask)
+    best, tokens = masked.max(-1)  # on the CPU the first of equal ones
+    if not bool(torch.isfinite(best).all()):
+        raise broken_row()
+    logprobs = best - torch.logsumexp(masked, -1)
+    return list(zip(tokens.tolist(), logprobs.tolist(), strict=True))
 
 
 def distribution(logits: Any, sampling: Sampling) -> tuple[Any, Any]:
@@ -76,6 +121,11 @@ def distribution(logits: Any, sampling: Sampling) -> tuple[Any, Any]:
 
 def _check_finite(logits: Any) -> None:
     if not bool(torch.isfinite(logits.max())):
-        raise MatcherError(
-            "the model gave no finite logit to any allowed token", advice="look for NaN in the model, or try float32"
-        )
+        raise broken_row()
+
+
+def broken_row() -> MatcherError:
+    """What is raised where a row has no token to choose."""
+    return MatcherError(
+        "the model gave no finite logit to any allowed token", advice="look for NaN in the model, or try float32"
+    )

@@ -96,12 +96,13 @@ def test_the_models_context_is_a_budget_too(tiny_model: Any) -> None:
 
 def test_an_ending_that_is_spelled_longer_on_its_own_is_followed_anyway() -> None:
     """`x` and then `aaaa` fit two tokens as `xa`, `aaa`; after `xa` the bound says three single ones."""
+    from structgen.decode.chance import Chance
     from structgen.decode.row import Row
     from structgen.decode.targets import Target
 
     tokens = [b"x", b"a", b"xa", b"aaa", b"<end>"]
     vocab = structgen.Vocabulary.from_bytes(tokens, eos_token_ids=4)
-    row = Row([0], Target(True, str), structgen.compile_regex("xaaaa", vocab), 2, None)
+    row = Row([0], Target(True, str), structgen.compile_regex("xaaaa", vocab), 2, Chance())
     row._matcher = _LongWinded(row._matcher)  # type: ignore[assignment]
     row._closing = 3
     taken = []

@@ -5,13 +5,18 @@ from __future__ import annotations
 import math
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 
+from structgen.decode import sampling as sampling_module
+from structgen.decode.chance import Chance
 from structgen.decode.sampling import Sampling, choose
 from structgen.errors import MatcherError
 
 INF = float("inf")
+OPEN = torch.tensor([0.0, 1.0, 3.0, 2.0, 9.0, 1.5])
+MASK = np.array([[0b101011]], np.int32)
 LOGITS = torch.tensor([0.0, 1.0, -INF, 2.0, -INF, 1.5])
 
 
@@ -24,10 +29,14 @@ def test_wrong_values_are_refused(wrong: dict[str, float]) -> None:
         Sampling(**wrong)  # type: ignore[arg-type]
 
 
-def test_greedy_is_the_argmax_of_what_is_allowed() -> None:
-    token, logprob = choose(LOGITS, Sampling(), None)
+@pytest.mark.parametrize("least", [0, 1 << 14])  # by the kernel, by torch
+def test_greedy_is_the_argmax_of_what_is_allowed(least: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling_module, "MIN_GREEDY_ON_CPU", least)
+    ((token, logprob),) = choose(OPEN[None], MASK, Sampling(), [Chance()])
     assert token == 3
     assert logprob == pytest.approx(float(torch.log_softmax(LOGITS, -1)[3]))
+    ties = torch.tensor([[0.0, 2.0, 5.0, 2.0, 5.0, 2.0]])
+    assert choose(ties, MASK, Sampling(), [Chance()])[0][0] == 1
 
 
 def _distribution(sampling: Sampling) -> dict[int, float]:
@@ -59,10 +68,10 @@ def _distribution(sampling: Sampling) -> dict[int, float]:
 )
 def test_draws_follow_the_distribution_of_transformers(sampling: Sampling) -> None:
     expected = _distribution(sampling)
-    generator = sampling.generator(0)
+    chance = sampling.chance(0)
     counts: Counter[int] = Counter()
     for _ in range(2000):
-        token, logprob = choose(LOGITS, sampling, generator)
+        ((token, logprob),) = choose(OPEN[None], MASK, sampling, [chance])
         counts[token] += 1
         assert logprob == pytest.approx(math.log(expected[token]), abs=1e-5)
     assert counts.keys() == expected.keys()
@@ -73,16 +82,18 @@ def test_draws_follow_the_distribution_of_transformers(sampling: Sampling) -> No
 def test_seeds_repeat_and_rows_differ() -> None:
     sampling = Sampling(temperature=1.0, seed=7)
 
-    def draws(row: int) -> list[int]:
-        generator = sampling.generator(row)
-        return [choose(LOGITS, sampling, generator)[0] for _ in range(20)]
+    def draws(*rows: int) -> list[list[int]]:
+        chances = [sampling.chance(row) for row in rows]
+        each = (choose(OPEN.expand(len(rows), -1), np.repeat(MASK, len(rows), 0), sampling, chances) for _ in range(20))
+        return [list(tokens) for tokens in zip(*([token for token, _ in drawn] for drawn in each), strict=True)]
 
     assert draws(0) == draws(0)
     assert draws(0) != draws(1)
+    assert draws(1, 0) == [*draws(1), *draws(0)]  # whatever stands beside them
 
 
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=1.0)])
 @pytest.mark.parametrize("logits", [torch.full((4,), -INF), torch.tensor([math.nan, 1.0, 2.0, -INF])])
 def test_no_finite_logit_is_an_error(sampling: Sampling, logits: torch.Tensor) -> None:
     with pytest.raises(MatcherError, match="finite"):
-        choose(logits, sampling, sampling.generator(0))
+        choose(logits[None], np.array([[15]], np.int32), sampling, [sampling.chance(0)])

@@ -18,6 +18,7 @@ from tiny_model import make_tiny_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import structgen
+from structgen.decode import sampling
 from structgen.decode.speculation import verifier
 from structgen.decode.speculation.controllers import Fixed, Goodput, StopByRejection
 from structgen.decode.speculation.copying import Copy
@@ -104,7 +105,7 @@ def _counting(method: Callable[..., int], counts: dict[str, int], name: str) -> 
 @pytest.mark.parametrize("name", ["mixed", "independent", "outline"])
 def test_the_fused_kernel_chooses_what_the_texts_choose(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As where it pays: on wide rows and on devices. Budgets of 32 and 9 tokens need closing masks."""
-    monkeypatch.setattr(verifier, "MIN_VOCAB_ON_CPU", 0)
+    monkeypatch.setattr(sampling, "MIN_GREEDY_ON_CPU", 0)
     counts = {"taken": 0, "chosen": 0}
     for method, counted in (("take", "taken"), ("choose", "chosen")):
         monkeypatch.setattr(RowText, method, _counting(getattr(RowText, method), counts, counted))
@@ -125,6 +126,37 @@ def test_the_fused_kernel_chooses_what_the_texts_choose(name: str, monkeypatch: 
                     assert one.logprobs == pytest.approx(other.logprobs, abs=1e-5)
                     assert one.raw_logprobs == pytest.approx(other.raw_logprobs, abs=1e-5)
     assert counts["taken"] > counts["chosen"] > 0, "both ways are met"
+
+
+@pytest.mark.parametrize("name", ["mixed", "constant", "independent", "beam"])
+@pytest.mark.parametrize("how", [{"temperature": 0.9}, {"temperature": 1.4, "top_k": 40, "top_p": 0.9}], ids=str)
+def test_samples_of_the_fused_kernels_are_those_of_the_rules(
+    name: str, how: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row by row with the rule for each row, or all trees in one call: the same random numbers, the same text.
+
+    Budgets of 32 and 9 tokens need closing masks, under which a text chooses for itself.
+    """
+    counts = {"taken": 0, "chosen": 0}
+    for method, counted in (("take", "taken"), ("choose", "chosen")):
+        monkeypatch.setattr(RowText, method, _counting(getattr(RowText, method), counts, counted))
+
+    def results() -> list[Any]:
+        found = []
+        for budget, schema in ((32, "anything"), (9, "either")):
+            plan = Plan(DRAFTERS[name](), Fixed(12))
+            options = {**OPTIONS, "max_new_tokens": budget, **how}
+            found += structgen.generate(PROMPTS, schema=SCHEMAS[schema], model=target(), speculate=plan, **options)
+        return found
+
+    fused = results()
+    assert counts["taken"] > counts["chosen"] > 0, "both ways are met"
+    monkeypatch.setattr(verifier.Verifier, "__call__", lambda *_: None)
+    for one, other in zip(fused, results(), strict=True):
+        assert (one.token_ids, one.finish) == (other.token_ids, other.finish)
+        assert one.stats.num_accepted_tokens == other.stats.num_accepted_tokens
+        assert one.logprobs == pytest.approx(other.logprobs, abs=1e-5)
+        assert one.raw_logprobs == pytest.approx(other.raw_logprobs, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", [name for name, make in DRAFTERS.items() if make().kind == "deterministic"])

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from structgen.decode.sampling import Sampling
-from structgen.decode.speculation.chance import Chance
+from structgen.decode.chance import Chance
 from structgen.decode.speculation.drawn import DrawnWithoutReplacement, DrawnWithReplacement
 from structgen.decode.speculation.rules import (
     Greedy,
@@ -175,6 +175,11 @@ class Numbers(Chance):
         super().__init__()
         self._ahead = np.array(numbers)
 
+    @property
+    def left(self) -> int:
+        """How many were not taken."""
+        return len(self._ahead)
+
 
 def law_of_numbers(run: Callable[[Chance], Path], num_tokens: int, length: int) -> Law:
     """The law where the token at a position is a step function of that position's uniform number, by bisection."""
@@ -276,7 +281,7 @@ def fixed_tree(seed: int, nodes: int, depth: int) -> Drafter:
     return draft
 
 
-def round_of(world: World, rule: Rule[Any], drafter: Drafter) -> Callable[[Chance], Path]:
+def round_of(world: World, rule: Rule[Any], drafter: Drafter, fused: bool = False) -> Callable[[Chance], Path]:
     """One draft and its verification: what is emitted."""
 
     def run(chance: Chance) -> Path:
@@ -287,7 +292,8 @@ def round_of(world: World, rule: Rule[Any], drafter: Drafter) -> Callable[[Chanc
         logits = torch.from_numpy(np.stack([world.logits(text) for text in texts]))
         masks = np.array([[0], *([world.mask(text)] for text in texts)], np.int32)
         ids = [i + 1 if world.legal(text) else 0 for i, text in enumerate(texts)]
-        (found,) = verify(rule, [tree], logits, masks, ids, sampling=world.sampling, chances=[chance])
+        (found,) = verify(rule, [tree], logits, masks, ids, sampling=world.sampling, chances=[chance],
+                          fused=fused)  # fmt: skip
         text = texts[found.rows[-1]] if len(found.rows) else ()
         assert [texts[row] for row in found.rows] == [text[: i + 1] for i in range(len(text))]
         emitted = text if found.next_token < 0 else (*text, found.next_token)
@@ -377,6 +383,133 @@ def test_drawing_from_the_target_is_exact_for_every_tree(kind: str) -> None:
             if world.sampling.temperature == 0:
                 (text,) = enumerate_law(round_of(world, Greedy(), drafter))
                 assert distance(completed(world, {text: 1.0}, 3), world.decoding(3)) == 0
+
+
+def fused_law(world: World, rule: Rule[Any], drafter: Drafter) -> Law:
+    """The law of what the kernel emits: drafts by enumeration, and for each the uniform numbers by bisection.
+
+    The number at a place decides one thing, in intervals of it: which child is kept, or which token is drawn. What it
+    decides shows in the text or in how many numbers are taken, whatever the numbers after it are.
+    """
+    trees: list[DraftTree] = []
+
+    def keep(chance: Chance) -> Path:
+        trees.append(drafter(world, chance))
+        return (len(trees),)
+
+    weights = enumerate_law(keep)
+    law: Law = defaultdict(float)
+    for i, tree in enumerate(trees):
+        for text, probability in _law_given(world, rule, tree).items():
+            law[text] += weights[(i + 1,)] * probability
+    return law
+
+
+def _law_given(world: World, rule: Rule[Any], tree: DraftTree) -> Law:
+    law: Law = defaultdict(float)
+    size = 2 * tree.num_nodes + 2
+    run = round_of(world, rule, lambda world, chance: tree, fused=True)
+
+    def outcome(numbers: list[float]) -> tuple[Path, int]:
+        chance = Numbers([*numbers, *[0.5] * (size - len(numbers))])
+        text = run(chance)
+        return text, size - chance.left
+
+    def split(numbers: list[float], probability: float) -> None:
+        text, used = outcome(numbers)
+        if used <= len(numbers):
+            law[text] += probability
+            return
+        start, last = 0.0, float(np.nextafter(1.0, 0.0))
+        while start < 1.0:
+            same = outcome([*numbers, start])
+            low, high = start, 1.0
+            if outcome([*numbers, last]) == same:
+                low = 1.0
+            while high - low > 2e-16 and (low + high) / 2 not in (low, high):
+                middle = (low + high) / 2
+                if outcome([*numbers, middle]) == same:
+                    low = middle
+                else:
+                    high = middle
+            split([*numbers, (start + min(low, last)) / 2], probability * (high - start))
+            start = high
+
+    split([], 1.0)
+    return law
+
+
+FUSED = [DRAWN_RULES[0], DRAWN_RULES[2]]
+
+
+@pytest.mark.parametrize(("rule", "kind"), FUSED, ids=["with", "without"])
+def test_the_kernel_for_drawn_trees_is_exact(rule: Rule[Any], kind: type[DraftTree]) -> None:
+    for world, shape, masked in ((FEW[0], (2,), False), (FEW[1], (2,), True), (WORLDS[3], (1, 1), False)):
+        drafter = drawn_tree(kind, shape, masked=masked)
+        law = completed(world, fused_law(world, rule, drafter), 2)
+        assert distance(law, world.decoding(2)) < 1e-12
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rule", "kind"), FUSED, ids=["with", "without"])
+@pytest.mark.parametrize("prune", [True, False])
+def test_the_kernel_for_drawn_trees_is_exact_in_more_worlds(rule: Rule[Any], kind: type[DraftTree], prune: bool) -> None:
+    for world in WORLDS:
+        drafter = drawn_tree(kind, (2, 1), masked=False, prune=prune, adaptive=True)
+        law = completed(world, fused_law(world, rule, drafter), 3)
+        assert distance(law, world.decoding(3)) < 1e-12
+
+
+@pytest.mark.parametrize(("rule", "kind"), FUSED, ids=["with", "without"])
+def test_the_kernel_for_drawn_trees_decides_as_the_rule_does(rule: Rule[Any], kind: type[DraftTree]) -> None:
+    """The same numbers, the same rows, tokens, log-probabilities and numbers taken: batches, and several blocks."""
+    for seed in range(30):
+        rng = np.random.default_rng([seed, kind is DrawnWithReplacement])
+        width = int(rng.choice([7, 40, 3000]))
+        trees = [_random_tree(rng, kind, width) for _ in range(int(rng.integers(1, 5)))]
+        rows = sum(tree.num_nodes + 1 for tree in trees)
+        logits = torch.from_numpy(rng.normal(size=(rows, width)).astype(np.float32) * 3)
+        masks = rng.integers(-(1 << 31), 1 << 31, size=(4, -(-width // 32))).astype(np.int32)
+        masks[0] = 0
+        if seed % 5 == 0:
+            logits[0, 3] = float("nan")
+        ids = rng.integers(-1, 4, size=rows)
+        samplings = [SAMPLINGS[int(rng.integers(3))] for _ in trees]
+        numbers = [rng.random(100) for _ in trees]
+        found = []
+        for fused in (True, False):
+            chances = [Numbers(each) for each in numbers]
+            verified = verify(rule, trees, logits, masks, ids, sampling=samplings, chances=chances, fused=fused)
+            found.append([(each.rows.tolist(), each.next_token, chance.left) for each, chance in
+                          zip(verified, chances, strict=True)])  # fmt: skip
+            found.append([each.logprobs for each in verified])
+        assert found[0] == found[2]
+        for one, other in zip(found[1], found[3], strict=True):
+            assert one == pytest.approx(other, abs=1e-5, nan_ok=True)
+
+
+def _random_tree(rng: np.random.Generator, kind: type[DraftTree], width: int) -> DraftTree:
+    """A drawn tree of up to three levels, sharpened so that some of it is accepted; some rows' children not drawn."""
+    tokens, parents, depths, q_rows, q_of_row = [], [], [0], [], [-1]
+    row = 0
+    while row < len(depths) and len(tokens) < 12:
+        if depths[row] < 3:
+            q = rng.random(width).astype(np.float32) ** 20
+            q /= q.sum()
+            count = int(rng.integers(0, 4))
+            replace = kind is DrawnWithReplacement
+            drawn = rng.choice(width, size=count, replace=replace, p=q.astype(np.float64) / q.astype(np.float64).sum())
+            if rng.random() < 0.8:
+                q_of_row[row] = len(q_rows)
+                q_rows.append(q)
+            for token in drawn.tolist():
+                tokens.append(token)
+                parents.append(row)
+                depths.append(depths[row] + 1)
+                q_of_row.append(-1)
+        row += 1
+    return kind(*(np.array(each, np.int32) for each in (tokens, parents, depths[1:])),
+                np.array(q_rows, np.float32).reshape(-1, width), np.array(q_of_row, np.int32))  # fmt: skip
 
 
 # ---- rules that are wrong -------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from structgen.decode.aligned.model import LanguageModel, Rows, Shape
 from structgen.decode.aligned.source import Source
 from structgen.decode.sampling import Sampling
 from structgen.decode.speculation.build import empty_tree, keep_nodes
-from structgen.decode.speculation.chance import Chance
+from structgen.decode.chance import Chance
 from structgen.decode.speculation.drafter import Context, Seen
 from structgen.decode.speculation.entry import Speculate, plan_of
 from structgen.decode.speculation.loop import Plan

@@ -174,7 +174,7 @@ def _descend(text: Text, tree: DraftTree, logits: Any, verified: Verified | None
         if verified is not None and depth < len(verified.tokens):
             row_text = cast("RowText", text)
             wanted = verified.tokens[depth]
-            token = row_text.take(wanted, verified.logprobs[depth], verified.raw_logprobs[depth], logits[row])
+            token = row_text.take(*(each[depth] for each in verified), logits[row])
             if token != wanted:
                 verified = None
         else:

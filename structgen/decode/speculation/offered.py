@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from structgen.decode.speculation.chance import Chance
+from structgen.decode.chance import Chance
 from structgen.decode.speculation.drawn import DrawnWithoutReplacement, DrawnWithReplacement
 from structgen.decode.speculation.rules import DrawnRule, Rejection, RejectionWithoutReplacement
 from structgen.decode.speculation.tree import DraftTree

@@ -6,6 +6,9 @@ the children of the row were drawn from. Drafts may be masked or not: children o
 q is renormalised over it. (That is exact because the support depends on the target alone: given that an n-th child
 inside it exists, it is a draw from q inside it.)
 
+Drawn trees are walked by one kernel call for the batch (`structgen_kernels.verify_drawn`), but for `KSeq` and for
+logits on a device; then, and where `fused` is false, row by row with `DrawnRule.choose`, which says what the kernel does.
+
 | rule | trees | source |
 |---|---|---|
 | `Greedy` | any | |
@@ -28,10 +31,11 @@ import numpy as np
 import numpy.typing as npt
 
 from structgen.decode.sampling import Sampling
-from structgen.decode.speculation.chance import Chance
+from structgen.decode.chance import Chance
 from structgen.decode.speculation.drawn import DrawnWithoutReplacement, DrawnWithReplacement
 from structgen.decode.speculation.tree import DraftTree
 from structgen_kernels.verify import masked_probabilities, verify_tree
+from structgen_kernels.verify_drawn import verify_drawn
 
 Tree = TypeVar("Tree", bound=DraftTree, contravariant=True)
 AnyTree = TypeVar("AnyTree", bound=DraftTree)
@@ -78,6 +82,23 @@ class _Batch:
     offsets: npt.NDArray[np.int64]
     samplings: Sequence[Sampling]
     chances: Sequence[Chance]
+    fused: bool
+
+    def tree_arguments(self, trees: Sequence[DraftTree]) -> tuple[Any, ...]:
+        """What the kernels take: logits, masks, row ids, parents, tokens."""
+        roots = np.full(1, -1, np.int32)
+        parents = np.concatenate([part for tree in trees for part in (roots, tree.parents)])
+        tokens = np.concatenate([part for tree in trees for part in (roots, tree.tokens)])
+        return self.logits, self.masks, self.row_ids, parents, tokens
+
+    def options(self) -> dict[str, Any]:
+        """Where trees start, and how each is sampled."""
+        return {
+            "offsets": self.offsets,
+            "temperature": [sampling.temperature for sampling in self.samplings],
+            "top_k": [sampling.top_k or 0 for sampling in self.samplings],
+            "top_p": [1.0 if sampling.top_p is None else sampling.top_p for sampling in self.samplings],
+        }
 
 
 def verify(
@@ -90,6 +111,7 @@ def verify(
     sampling: Sampling | Sequence[Sampling],
     chances: Sequence[Chance],
     with_log_mass: bool = False,
+    fused: bool = True,
 ) -> list[Verified]:
     """Verifies a batch of draft trees, each on its own.
 
@@ -102,6 +124,7 @@ def verify(
         sampling: of all trees, or of each.
         chances: the random numbers of each tree's prompt.
         with_log_mass: whether to compute `Verified.log_mass`, which reads every row.
+        fused: whether drawn trees may go to the kernel; false, for `chances` that decide coins in a way of their own.
 
     Raises:
         TypeError: the rule is not exact for this type of tree.
@@ -120,7 +143,7 @@ def verify(
     row_ids = np.asarray(row_ids, np.int32)
     if len(logits) != offsets[-1] or len(row_ids) != offsets[-1]:
         raise ValueError(f"{offsets[-1]} rows in the trees, {len(logits)} of logits, {len(row_ids)} row ids")
-    return rule._verify(trees, _Batch(logits, masks, row_ids, offsets, samplings, chances), with_log_mass)
+    return rule._verify(trees, _Batch(logits, masks, row_ids, offsets, samplings, chances, fused), with_log_mass)
 
 
 # ---- rules that draw from the target: one kernel call for the batch -------------------------------------------------
@@ -140,19 +163,8 @@ class TargetOnly(Rule[DraftTree]):
         for line, sampling, chance, depth in zip(uniforms, batch.samplings, batch.chances, depths, strict=True):
             if sampling.temperature > 0:
                 line[: depth + 1] = chance.upcoming(depth + 1)
-        roots = np.full(1, -1, np.int32)
         verdict = verify_tree(
-            batch.logits,
-            batch.masks,
-            batch.row_ids,
-            np.concatenate([part for tree in trees for part in (roots, tree.parents)]),
-            np.concatenate([part for tree in trees for part in (roots, tree.tokens)]),
-            offsets=batch.offsets,
-            temperature=[sampling.temperature for sampling in batch.samplings],
-            top_k=[sampling.top_k or 0 for sampling in batch.samplings],
-            top_p=[1.0 if sampling.top_p is None else sampling.top_p for sampling in batch.samplings],
-            uniforms=uniforms,
-            with_log_mass=with_log_mass,
+            *batch.tree_arguments(trees), **batch.options(), uniforms=uniforms, with_log_mass=with_log_mass
         )
         out = []
         for b, (sampling, chance) in enumerate(zip(batch.samplings, batch.chances, strict=True)):
@@ -182,7 +194,12 @@ class Greedy(TargetOnly):
 
 # ---- rules that test what was drawn ---------------------------------------------------------------------------------
 class DrawnRule(Rule[Tree]):
-    """Walks down one tree at a time; `choose` says what happens at a row."""
+    """Walks down one tree at a time; `choose` says what happens at a row.
+
+    `replacement`: the rule is one that the kernel has, with siblings drawn so; None: it is not.
+    """
+
+    replacement: ClassVar[bool | None] = None
 
     @abstractmethod
     def choose(self, p: Floats, q: Floats, drafted: Sequence[int], chance: Chance) -> tuple[int, int]:
@@ -207,7 +224,32 @@ class DrawnRule(Rule[Tree]):
                 batch.logits, batch.masks, batch.row_ids, *roots, offsets=np.arange(n + 1), temperature=temperatures,
                 uniforms=np.zeros((n, 1)), with_log_mass=True,
             ).log_mass  # fmt: skip
-        return [self._walk(tree, batch, b, _of_tree(log_mass, batch.offsets, b)) for b, tree in enumerate(trees)]
+        masses = [_of_tree(log_mass, batch.offsets, b) for b in range(len(trees))]
+        if batch.fused and self.replacement is not None and trees and batch.logits.device.type == "cpu":
+            return self._verify_fused(trees, batch, masses)
+        return [self._walk(tree, batch, b, mass) for b, (tree, mass) in enumerate(zip(trees, masses, strict=True))]
+
+    def _verify_fused(self, trees: Sequence[Tree], batch: _Batch, masses: Sequence[Floats | None]) -> list[Verified]:
+        first = 0
+        q_rows, q_of_row = [np.zeros((0, batch.logits.shape[1]), np.float32)], []
+        for tree in trees:
+            known = tree.q_rows is not None
+            q_of_row.append(np.where((tree.q_of_row >= 0) & known, tree.q_of_row + first, -1))
+            if tree.q_rows is not None:
+                q_rows.append(tree.q_rows)
+                first += len(tree.q_rows)
+        most = max(tree.num_nodes + 1 + int(tree.depths.max(initial=0)) for tree in trees)
+        verdict = verify_drawn(
+            *batch.tree_arguments(trees), np.concatenate(q_rows), np.concatenate(q_of_row), **batch.options(),
+            replacement=bool(self.replacement), uniforms=np.stack([each.upcoming(most) for each in batch.chances]),
+        )  # fmt: skip
+        out = []
+        for b, (chance, mass) in enumerate(zip(batch.chances, masses, strict=True)):
+            length = int(verdict.lengths[b])
+            chance.used(int(verdict.used[b, length]))
+            logprobs = verdict.logprobs[b, : length + 1]
+            out.append(Verified(verdict.paths[b, :length], int(verdict.next_tokens[b]), logprobs, mass))
+        return out
 
     def _walk(self, tree: Tree, batch: _Batch, b: int, log_mass: Floats | None) -> Verified:
         children: dict[int, list[int]] = {}
@@ -251,6 +293,7 @@ class Rejection(DrawnRule[DrawnWithReplacement]):
     """Recursive rejection sampling, siblings drawn with replacement."""
 
     takes = DrawnWithReplacement
+    replacement = True
 
     def choose(self, p: Floats, q: Floats, drafted: Sequence[int], chance: Chance) -> tuple[int, int]:
         for index, token in enumerate(drafted):
@@ -265,6 +308,7 @@ class RejectionWithoutReplacement(DrawnRule[DrawnWithoutReplacement]):
     """Recursive rejection sampling, each sibling drawn from what its earlier siblings left of q."""
 
     takes = DrawnWithoutReplacement
+    replacement = False
 
     def choose(self, p: Floats, q: Floats, drafted: Sequence[int], chance: Chance) -> tuple[int, int]:
         q = q.copy()

@@ -12,12 +12,11 @@ import numpy.typing as npt
 
 from structgen.decode.loop import take
 from structgen.decode.row import Row
-from structgen.decode.sampling import Sampling, choose, distribution
-from structgen.decode.speculation.chance import Chance
+from structgen.decode.sampling import Sampling, broken_row, choose
 from structgen.decode.speculation.offered import Offered
-from structgen_kernels.bitmask import apply_bitmask
 
 if TYPE_CHECKING:
+    from structgen.decode.chance import Chance
     from structgen.matcher import Matcher
 
 
@@ -61,7 +60,6 @@ class RowText:
         self.token_ids = list(row.prompt_ids)
         self.num_prompt = len(row.prompt_ids)
         self.generator = np.random.default_rng(None if sampling.seed is None else [sampling.seed + index, 1])
-        self._chance = Chance(row.generator)
         self._bitmask: npt.NDArray[np.int32] = np.zeros((1, row.grammar.vocab.num_words), np.int32)
 
     @property
@@ -85,20 +83,22 @@ class RowText:
         """The mask it opened with, int32 [1, words]."""
         return self._bitmask
 
-    def take(self, token: int, logprob: float, raw_logprob: float, logits: Any) -> int:
-        """Appends a token that was chosen for it, or, where no ending fits after it, another; returns that."""
+    def take(self, token: int, logprob: float, raw_logprob: float, num_used: int, logits: Any) -> int:
+        """Appends a token that was chosen for it, or, where no ending fits after it, another; returns that.
+
+        `num_used`: how many of the text's random numbers the choice took.
+        """
         chosen = token, logprob
+        self.row.chance.used(num_used)
         taken = take(self.row, chosen, logits, self._bitmask, self.sampling, raw_logprob=raw_logprob)
         self.token_ids.append(taken)
         return taken
 
     def choose(self, logits: Any, offered: Offered | None) -> int:
-        masked = logits[None].clone()
-        apply_bitmask(masked, self._bitmask)
         if offered is None or self.sampling.temperature == 0.0:
-            chosen = choose(masked[0], self.sampling, self.row.generator)
+            (chosen,) = choose(logits[None], self._bitmask, self.sampling, [self.row.chance])
         else:
-            chosen = draw_offered(masked[0], self.sampling, offered, self._chance)
+            chosen = draw_offered(logits, self._bitmask, self.sampling, offered, self.row.chance)
         token = take(self.row, chosen, logits, self._bitmask, self.sampling)
         self.token_ids.append(token)
         return token
@@ -110,10 +110,17 @@ class RowText:
         self.row.forward_s += forward_s
 
 
-def draw_offered(masked: Any, sampling: Sampling, offered: Offered, chance: Chance) -> tuple[int, float]:
-    """A token of a masked row and its log-probability, by the rule for drawn children."""
-    logp, kept = distribution(masked, sampling)
-    p = np.zeros(masked.shape[-1])
-    p[kept.cpu().numpy()] = logp.double().exp().cpu().numpy()
-    token = offered.choose(p / p.sum(), chance)
+def draw_offered(
+    logits: Any, bitmask: npt.NDArray[np.int32], sampling: Sampling, offered: Offered, chance: Chance
+) -> tuple[int, float]:
+    """A token of a row of logits [V] under its mask int32 [1, words], and its log-probability, by the rule for drawn
+    children. Raises `MatcherError` where an allowed logit is NaN or +inf, or none is finite."""
+    from structgen_kernels.verify import masked_probabilities  # compiles kernels where they are not yet
+
+    p = masked_probabilities(
+        logits[None], bitmask, 0, 0, temperature=sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p
+    )
+    if not p.any() or np.isnan(p[0]):
+        raise broken_row()
+    token = offered.choose(p, chance)
     return token, float(np.log(p[token]))
