@@ -226,7 +226,7 @@ def _cells(each: Nearer) -> tuple[str, ...]:
         f"{each.log_z:.2f}" + ("" if is_listed else f" ± {each.log_z_stderr:.2f}"),
         f"{each.kl:.2f}" + ("" if is_listed else f" ± {each.kl_stderr:.2f}"),
         passes(each.asap),
-        f"{each.asap_left:.0%}",
+        f"{max(each.asap_left, 0.0):.0%}",
         passes(each.first),
         passes(each.tenth),
         passes(each.again),

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from structgen_kernels.bench_futures import NodeCase
 from structgen_kernels.bitmask import apply_bitmask
 from structgen_kernels.verify import _batch, verify_tree
 
@@ -55,6 +56,29 @@ def main() -> None:
                     floor = case.logits.nbytes / arguments.bandwidth / 1e3
                     line += f" {floor:.1f} | {mass / floor:.2f} × |"
                 print(line, flush=True)
+    if not on_gpu:
+        print_futures(arguments.vocabulary, arguments.rounds)
+
+
+def print_futures(width: int, rounds: int) -> None:
+    """The table of the trie of expected futures."""
+    print(f"\nthe trie of expected futures, vocabulary {width}; medians in µs\n")
+    print("| mask | allowed | log-softmax, mask, sum | gather | ratio | sum of all edges | refresh | ratio | bytes |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for share, label in ((0.98, "98 % allowed"), (0.5, "50 % allowed"), (0.002, "0.2 % allowed")):
+        case = NodeCase(width, share)
+        times = interleaved(case.runs(), rounds, _clock)
+        chain, gather, summed, refresh = times.values()
+        line = f"| {label} | {case.n} | {chain:.0f} | {gather:.0f} | {chain / gather:.1f} × | {summed:.1f} "
+        line += f"| {refresh:.1f} | {summed / refresh:.1f} × | {case.bytes_before} → {case.bytes} |"
+        print(line, flush=True)
+
+
+def _clock(run: Callable[[], Any]) -> float:
+    """µs of one run."""
+    started = time.perf_counter_ns()
+    run()
+    return (time.perf_counter_ns() - started) / 1000
 
 
 class Case:
@@ -118,9 +142,7 @@ class Case:
     def clock(self, run: Callable[[], Any]) -> float:
         """µs of one run; on a GPU, of its work on the device."""
         if not self.on_gpu:
-            started = time.perf_counter_ns()
-            run()
-            return (time.perf_counter_ns() - started) / 1000
+            return _clock(run)
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         torch.cuda.synchronize()
         begin.record()

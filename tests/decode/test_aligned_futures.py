@@ -54,10 +54,7 @@ def test_bounds_hold_fall_and_end_at_the_truth(kind: Any, model: Any, grammar: A
     while frontier:  # everything
         nodes = sampler.space.visit(frontier)
         frontier = [
-            (node, edge)
-            for node in nodes
-            for edge, child in enumerate(sampler.futures.child[sampler.futures.edges(node)])
-            if child != -2
+            (node, edge) for node in nodes for edge, child in enumerate(sampler.futures.children(node)) if child != -2
         ]
     check(sampler.futures, model, law)
     for node in range(sampler.futures.num_nodes):
@@ -131,7 +128,7 @@ def test_a_file_comes_back(tmp_path: Path) -> None:
         at = sampler.futures.find(tokens)
         assert at is not None
         assert back.upper[node] == pytest.approx(sampler.futures.upper[at], abs=1e-12)
-        assert (back.token[back.edges(node)] == sampler.futures.token[sampler.futures.edges(at)]).all()
+        assert (back.tokens(node) == sampler.futures.tokens(at)).all()
     fresh = Named(1)
     again = CARS(fresh, grammar, max_tokens=4, seed=1, constraint="ends in a", futures=back)
     assert again.sample(20).attempts < 60
@@ -165,10 +162,16 @@ def test_damage_is_refused(tmp_path: Path) -> None:
         ("parent_edge", 1, 10**6),
         ("count", 0, -1),
         ("count", 1, 10**9),
-        ("token", 0, 99),
-        ("logp", 0, 1.0),
-        ("logp", 0, math.nan),
-        ("theta", 0, 1.0),
+        ("ids_count", 0, 2),
+        ("width", 0, 3),
+        ("ids", 0, -1),
+        ("ids", 0, 99),
+        ("values", 0, 1.0),
+        ("values", 0, math.nan),
+        ("shift", 0, math.inf),
+        ("known_node", 0, 99),
+        ("known_edge", 0, 0),
+        ("known_theta", 0, -1.0),
     ):
         wrong = {each: array.copy() for each, array in arrays.items()}
         wrong[name][at] = value
@@ -193,9 +196,7 @@ def test_memory_is_bounded_and_the_law_is_not_bent(kind: Any) -> None:
         counts.update(sample.tokens for sample in sampler.sample(10))
         sampler.futures.new_round()
         assert sampler.futures.num_bytes() <= limit
-        live = np.ones(sampler.futures.num_nodes, bool)
-        live[sampler.futures._free] = False
-        for node in np.flatnonzero(live).tolist():
+        for node in sampler.futures.live().tolist():
             truth = mass_below(model, law, tuple(sampler.futures.tokens_of(node)))
             assert (
                 math.exp(sampler.futures.lower[node]) - 1e-12 <= truth <= math.exp(sampler.futures.upper[node]) + 1e-12

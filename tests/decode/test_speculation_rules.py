@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import torch
 
-from structgen.decode.sampling import Sampling
 from structgen.decode.chance import Chance
+from structgen.decode.sampling import Sampling
 from structgen.decode.speculation.drawn import DrawnWithoutReplacement, DrawnWithReplacement
 from structgen.decode.speculation.rules import (
     Greedy,
@@ -453,7 +453,9 @@ def test_the_kernel_for_drawn_trees_is_exact(rule: Rule[Any], kind: type[DraftTr
 @pytest.mark.slow
 @pytest.mark.parametrize(("rule", "kind"), FUSED, ids=["with", "without"])
 @pytest.mark.parametrize("prune", [True, False])
-def test_the_kernel_for_drawn_trees_is_exact_in_more_worlds(rule: Rule[Any], kind: type[DraftTree], prune: bool) -> None:
+def test_the_kernel_for_drawn_trees_is_exact_in_more_worlds(
+    rule: Rule[Any], kind: type[DraftTree], prune: bool
+) -> None:
     for world in WORLDS:
         drafter = drawn_tree(kind, (2, 1), masked=False, prune=prune, adaptive=True)
         law = completed(world, fused_law(world, rule, drafter), 3)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +24,11 @@ import numpy.typing as npt
 import torch
 
 from structgen.decode.aligned.futures import Floats
-from structgen.decode.aligned.model import LanguageModel, Rows, Shape
+from structgen.decode.aligned.model import LanguageModel, Shape
 from structgen.decode.aligned.source import Source
+from structgen.decode.chance import Chance
 from structgen.decode.sampling import Sampling
 from structgen.decode.speculation.build import empty_tree, keep_nodes
-from structgen.decode.chance import Chance
 from structgen.decode.speculation.drafter import Context, Seen
 from structgen.decode.speculation.entry import Speculate, plan_of
 from structgen.decode.speculation.loop import Plan
@@ -82,6 +82,7 @@ class Ahead:
         shape: temperature, top-k and top-p, for drafters that draw.
         speculate: as in `generate`: "auto", a drafter or a `Plan`.
         seed: of drafters that draw.
+        ask: how the model is asked, [n, V] after n prefixes; None: for its log-probabilities.
     """
 
     def __init__(
@@ -94,8 +95,10 @@ class Ahead:
         shape: Shape,
         speculate: Speculate,
         seed: int | None = None,
+        ask: Callable[[Sequence[Prefix]], Any] | None = None,
     ) -> None:
         self.model = model
+        self._ask_model: Callable[[Sequence[Prefix]], Any] = ask or model.next_logprobs
         self.plan: Plan = plan_of(speculate)
         if self.plan.drafter.wants_hidden:
             raise SpeculationError(
@@ -108,7 +111,7 @@ class Ahead:
         self.num_used = 0
         """Of them, those that a text came to."""
         self.forward_calls = 0
-        self.fresh: list[tuple[Prefix, Floats]] = []
+        self.fresh: list[tuple[Prefix, Any]] = []
         """Drafted prefixes of the last call, parents first, with their rows as the model gave them."""
         self._grammar = grammar
         self._max_tokens = max_tokens
@@ -116,17 +119,17 @@ class Ahead:
         self._sampling = Sampling(temperature=shape.temperature, top_k=shape.top_k, top_p=shape.top_p)
         self._prompt = [int(token) for token in getattr(model, "prompt_ids", ())] or sorted(ends)[:1]
         self._generator = np.random.default_rng(None if seed is None else [seed, 1])
-        self._rows: OrderedDict[Prefix, Floats] = OrderedDict()
+        self._rows: OrderedDict[Prefix, Any] = OrderedDict()
         self._offers: OrderedDict[Prefix, tuple[DraftTree, int, list[int]]] = OrderedDict()
         self._at: dict[Prefix, tuple[_Lane, int]] = {}
         self._open: OrderedDict[int, _Lane] = OrderedDict()
 
     # ---- rows --------------------------------------------------------------------------------------------------
 
-    def rows(self, prefixes: Sequence[Prefix]) -> Rows:
-        """Log-probabilities after prefixes that texts have come to for the first time: float64 [n, V]."""
+    def rows(self, prefixes: Sequence[Prefix]) -> Any:
+        """What the model says after prefixes that texts have come to for the first time: [n, V], as `ask` gives it."""
         self.fresh = []
-        found: dict[Prefix, Floats] = {}
+        found: dict[Prefix, Any] = {}
         for prefix in prefixes:
             row = self._rows.pop(prefix, None)
             if row is not None:
@@ -136,8 +139,7 @@ class Ahead:
         missing = [prefix for prefix in prefixes if prefix not in found]
         if missing:
             self._ask(missing, found)
-        out: Rows = np.stack([found[prefix] for prefix in prefixes])
-        return out
+        return np.stack([found[prefix] for prefix in prefixes])
 
     def reached(self, prefix: Prefix) -> None:
         """A text has come to a drafted prefix."""
@@ -150,7 +152,7 @@ class Ahead:
         for lane in list(self._open.values()):
             self._close(lane, [])
 
-    def _ask(self, missing: Sequence[Prefix], found: dict[Prefix, Floats]) -> None:
+    def _ask(self, missing: Sequence[Prefix], found: dict[Prefix, Any]) -> None:
         """The rows of prefixes, and of drafts below them, in one call."""
         started = time.perf_counter()
         lanes = [self._lane(prefix) for prefix in missing]
@@ -162,7 +164,7 @@ class Ahead:
         self.plan.controller.drafted(time.perf_counter() - started, len(missing))
         started = time.perf_counter()
         asked = [*missing, *drafted]
-        rows = np.asarray(self.model.next_logprobs(asked), np.float64)
+        rows = self._ask_model(asked)
         self.plan.controller.passed(len(asked), len(missing), time.perf_counter() - started)
         self.forward_calls += 1
         self.num_drafted += len(drafted)
@@ -175,7 +177,7 @@ class Ahead:
             nothing = np.full(rows.shape[1], -np.inf)  # of drawn nodes that were not worth asking
             told = [by_prefix.get(prefix, self._rows.get(prefix, nothing)) for prefix in lane.prefixes]
             lane.logits = torch.from_numpy(np.stack(told).astype(np.float32))
-        most = max(KEPT_BYTES // (8 * rows.shape[1]), len(drafted))
+        most = max(KEPT_BYTES // (rows.itemsize * rows.shape[1]), len(drafted))
         while len(self._rows) > most:
             self._rows.popitem(last=False)
         while len(self._offers) > most:

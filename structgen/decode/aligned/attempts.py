@@ -64,18 +64,16 @@ def run(space: Space, source: Source, attempts: Sequence[Attempt], *, use_theta:
             if log_sum == -math.inf or (thin and not source.coin(log_sum - each.carried)):
                 each.outcome = "failed"
                 continue
-            rows = futures.edges(node)
             edge = space.draw(node, source)
-            e = rows.start + edge
-            logp = float(futures.logp[e])
-            each.carried = float(futures.theta[e]) if use_theta else 0.0
+            logp = futures.logp_at(node, edge)
+            each.carried = futures.theta_at(node, edge) if use_theta else 0.0
             each.logp += logp
             each.log_q += logp + each.carried - log_sum
-            each.tokens.append(int(futures.token[e]))
+            each.tokens.append(futures.token_at(node, edge))
             each.places.append(each.place)
             each.steps.append(logp)
             each.sums.append(log_sum)
-            if futures.child[e] == END:
+            if futures.child_at(node, edge) == END:
                 each.outcome = "done"
             else:
                 each.place = (node, edge)

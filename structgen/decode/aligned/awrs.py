@@ -217,6 +217,6 @@ class AWRS:
             self.forward_calls += 1
             return self.model.next_logprobs(prefixes)
         calls = self._ahead.forward_calls
-        rows = self._ahead.rows(prefixes)
+        rows: Rows = self._ahead.rows(prefixes)
         self.forward_calls += self._ahead.forward_calls - calls
         return rows

@@ -6,14 +6,15 @@ import heapq
 import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from structgen.decode.aligned.futures import ROOT, Floats, Futures
+from structgen.decode.aligned.futures import ROOT, Floats, Futures, Ints
 from structgen.decode.aligned.language import NO_STATE, Masked
 from structgen.decode.aligned.metropolis import CUTS, Path, Proposal, log_acceptance, log_proposal
-from structgen.decode.aligned.model import LanguageModel, Rows
+from structgen.decode.aligned.model import LanguageModel, LogitsModel, Rows
 from structgen.decode.aligned.result import Sample, log_mean
 from structgen.decode.aligned.space import START, Place, Space
 from structgen_kernels.futures import END
@@ -32,15 +33,22 @@ class Recorded:
     def __init__(self, model: LanguageModel) -> None:
         self.model = model
         self._rows: dict[tuple[int, ...], Any] = {}
+        self._logits: dict[tuple[int, ...], Any] = {}
+        if isinstance(model, LogitsModel):
+            self.next_logits = partial(_kept_rows, self._logits, model.next_logits)
 
     def next_logprobs(self, prefixes: Sequence[Sequence[int]]) -> Rows:
         """See `LanguageModel.next_logprobs`."""
-        keys = [tuple(prefix) for prefix in prefixes]
-        unseen = [key for key in dict.fromkeys(keys) if key not in self._rows]
-        if unseen:
-            self._rows.update(zip(unseen, self.model.next_logprobs(unseen), strict=True))
-        rows: Rows = np.stack([self._rows[key] for key in keys])
+        rows: Rows = _kept_rows(self._rows, self.model.next_logprobs, prefixes)
         return rows
+
+
+def _kept_rows(kept: dict[tuple[int, ...], Any], ask: Callable[..., Any], prefixes: Sequence[Sequence[int]]) -> Any:
+    keys = [tuple(prefix) for prefix in prefixes]
+    unseen = [key for key in dict.fromkeys(keys) if key not in kept]
+    if unseen:
+        kept.update(zip(unseen, ask(unseen), strict=True))
+    return np.stack([kept[key] for key in keys])
 
 
 def kl_divergence(law: Mapping[Text, float], target: Mapping[Text, float]) -> float:
@@ -87,10 +95,9 @@ def explore(space: Space, *, budget: int, gap: float = 1e-9) -> tuple[float, flo
             break
         some = [heapq.heappop(order) for _ in range(min(len(order), _EXPLORED_AT_ONCE))]
         for (mass, place), node in zip(some, space.visit([place for _, place in some]), strict=True):
-            rows = futures.edges(node)
             reach = -mass
-            masses = reach + futures.logp[rows]
-            for edge in np.flatnonzero((futures.child[rows] != END) & (masses > -math.inf)).tolist():
+            masses = reach + futures.logps(node)
+            for edge in np.flatnonzero((futures.children(node) != END) & (masses > -math.inf)).tolist():
                 heapq.heappush(order, (-float(masses[edge]), (node, edge)))
             assert place == START or node != ROOT
     return futures.bracket()
@@ -159,24 +166,26 @@ def ends(known: Futures, learnt: Futures | None = None) -> Ends:
 def _walk(
     known: Futures, learnt: Futures | None, node: int, twin: int | None, prefix: tuple[int, ...], p: float, q: float
 ) -> Iterator[tuple[tuple[int, ...], float, float]]:
-    rows = known.edges(node)
-    weights = known.logp[rows]
+    logps, tokens = known.logps(node), known.tokens(node)
+    weights = logps
+    below: Ints | None = None
     if learnt is not None and twin is not None:
-        weights = weights + learnt.theta[learnt.edges(twin)]
+        weights = weights + learnt.thetas(twin)
+        below = learnt.children(twin)
     if not len(weights) or weights.max() == -math.inf:
         return
     top = float(weights.max())
     log_sum = top + math.log(float(np.exp(weights - top).sum()))
-    children = known.child[rows]
+    children = known.children(node)
     for edge in np.flatnonzero((children == END) | (children >= 0)).tolist():
         after = int(children[edge])
-        longer = (*prefix, int(known.token[rows.start + edge]))
-        p_after, q_after = p + float(known.logp[rows.start + edge]), q + float(weights[edge]) - log_sum
+        longer = (*prefix, int(tokens[edge]))
+        p_after, q_after = p + float(logps[edge]), q + float(weights[edge]) - log_sum
         if after == END:
             yield longer, p_after, q_after
             continue
-        below = -1 if learnt is None or twin is None else int(learnt.child[learnt.start[twin] + edge])
-        yield from _walk(known, learnt, after, below if below >= 0 else None, longer, p_after, q_after)
+        behind = -1 if below is None else int(below[edge])
+        yield from _walk(known, learnt, after, behind if behind >= 0 else None, longer, p_after, q_after)
 
 
 def transition_matrix(space: Space, texts: Sequence[tuple[int, ...]], proposal: Proposal) -> Floats:

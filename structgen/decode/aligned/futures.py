@@ -8,6 +8,10 @@ so that Z, the mass of the whole language, always lies in `bracket()`.
 
 Laws: theta never falls below the truth, never rises unless nodes are forgotten, and is the truth once everything below
 is visited. A trie belongs to one `key`: model, prompt, constraint, limit and sampling options together.
+
+A node costs its allowed tokens: a value for each, and the ids of those that are allowed or of those that are not,
+whichever are fewer. Child and bound are kept for edges that were looked at, and an update of the bounds costs these
+(`structgen_kernels.futures` says how).
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -25,17 +29,24 @@ import numpy.typing as npt
 from structgen.decode.aligned.language import NO_STATE
 from structgen.errors import StructgenError
 from structgen_kernels import futures as kernels
-from structgen_kernels.futures import END, UNSEEN
+from structgen_kernels.futures import END, NONE, UNSEEN
 
 ROOT = 0
 NO_NODE = -1
-EDGE_BYTES = 4 + 4 + 8 + 8
-NODE_BYTES = 4 + 4 + 8 + 8 + 8 + 8 + 8 + 8 + 8
+ID_BYTES = 4
+KNOWN_BYTES = 4 + 4 + 4 + 8
+NODE_BYTES = 4 + 4 + 4 + 4 + 1 + 8 * 14
 DEFAULT_MAX_BYTES = 256 << 20
 _KEPT_AFTER_FORGETTING = 0.75
+_SUMMED_ANEW = 1.0 / 16.0
+"""Below this part of what it was, the mass of unknown edges is not kept up by subtraction any more."""
+_FEW = 32
+"""So few edges are always summed anew: that is as fast, and exact."""
 
 Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
+Values: TypeAlias = npt.NDArray[Any]  # float32 or float64
+Ints = npt.NDArray[np.int32]
+Kind = Literal["logits", "logprobs"]
 
 
 @dataclass(frozen=True)
@@ -71,96 +82,215 @@ def _grown(old: Any, size: int, dtype: Any, fill: int = 0) -> Any:
 class Futures:
     """Visited prefixes as arrays; node 0 is the empty prefix, from the first `add` on.
 
-    Node ids are stable until `forget`, which is called between rounds of attempts only. Not safe for use by several
-    threads at once.
+    Node ids are stable until `forget`, which is called between rounds of attempts only. The edges of a node are the
+    tokens that may follow, by number, in ascending order of tokens. Not safe for use by several threads at once.
 
     Args:
         key: what the trie is about.
         max_bytes: what `forget` brings the trie down to: nodes and edges are counted, not the slack of growing arrays.
             A round of attempts in progress holds the nodes of its own paths beside that.
+        kind: what the values of edges are: float64 log-probabilities, or float32 logits before temperature.
     """
 
-    def __init__(self, key: Key, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+    def __init__(self, key: Key, *, max_bytes: int = DEFAULT_MAX_BYTES, kind: Kind = "logprobs") -> None:
         if max_bytes < 1:
             raise ValueError(f"max_bytes must be positive, not {max_bytes}")
         self.key = key
         self.max_bytes = max_bytes
+        self.kind: Kind = kind
         self.num_nodes = 0
         self.num_edges = 0
         self.num_forgotten = 0
+        self._dtype: Any = np.float32 if kind == "logits" else np.float64
+        self._scale = min(1.0 / key.temperature, 1e30) if kind == "logits" else 1.0
+        self._score = kernels.score_logits if kind == "logits" else kernels.score
+        self._num_ids = 0
+        self._num_known = 0
         self._free: list[int] = []
+        self._free_known: list[int] = []
         self._clock = 0
-        self.parent: npt.NDArray[np.int32] = _none(np.int32)
-        self.parent_edge: npt.NDArray[np.int64] = _none(np.int64)
+        self._marks: npt.NDArray[np.bool_] = _none(np.bool_)
+        self.parent: Ints = _none(np.int32)
+        self.entry: Ints = _none(np.int32)
         self.start: npt.NDArray[np.int64] = _none(np.int64)
         self.count: npt.NDArray[np.int64] = _none(np.int64)
+        self.ids_start: npt.NDArray[np.int64] = _none(np.int64)
+        self.ids_count: npt.NDArray[np.int64] = _none(np.int64)
+        self.is_complement: npt.NDArray[np.bool_] = _none(np.bool_)
+        self.first: Ints = _none(np.int32)
         self.state: Any = _none(object)  # ints; with a memory of keys they are longer than 64 bits
-        self.depth: npt.NDArray[np.int32] = _none(np.int32)
+        self.depth: Ints = _none(np.int32)
         self.used: npt.NDArray[np.int64] = _none(np.int64)
+        self.shift: Floats = _none(np.float64)
+        self.mass: Floats = _none(np.float64)
+        self.top: Floats = _none(np.float64)
+        self.rest: Floats = _none(np.float64)
+        self.base: Floats = _none(np.float64)
         self.upper: Floats = _none(np.float64)
         self.lower: Floats = _none(np.float64)
-        self.token: npt.NDArray[np.int32] = _none(np.int32)
-        self.child: npt.NDArray[np.int32] = _none(np.int32)
-        self.logp: Floats = _none(np.float64)
-        self.theta: Floats = _none(np.float64)
+        self.ids: Ints = _none(np.int32)
+        self.values: Values = _none(self._dtype)
+        self.known_edge: Ints = _none(np.int32)
+        self.known_child: Ints = _none(np.int32)
+        self.known_next: Ints = _none(np.int32)
+        self.known_theta: Floats = _none(np.float64)
         self._allocate_nodes(64)
-        self._allocate_edges(1024)
+        self._allocate_known(128)
+        self.ids = _grown(self.ids, 1024, np.int32)
+        self.values = _grown(self.values, 1024, self._dtype)
 
     # ---- growing -----------------------------------------------------------------------------------------------
 
-    def add(self, parent: int, edge: int, state: int, tokens: npt.NDArray[np.int32], logp: Floats, ends: Flags) -> int:
-        """The node behind `edge` (a number among its parent's edges) of `parent`; the root for parent `NO_NODE`.
+    def add(
+        self,
+        parent: int,
+        edge: int,
+        state: int,
+        tokens: Ints,
+        values: Values,
+        ends: Sequence[int],
+        *,
+        width: int,
+        shift: float = 0.0,
+        mass: tuple[float, float] | None = None,
+    ) -> int:
+        """The node behind `edge` of `parent`; the root for parent `NO_NODE`.
 
-        tokens: int32 [n] ascending, what may follow; logp: float64 [n], with which probability; ends: bool [n], which
-        of them end the text. All other mass is gone, and the bounds of its ancestors with it.
+        All other mass than that of the tokens is gone, and the bounds of its ancestors with it.
+
+        Args:
+            parent, edge: the place.
+            state: of the grammar there.
+            tokens: int32 [n] ascending, what may follow.
+            values: [n], log-probabilities or logits, as `kind` says.
+            ends: the edges that end the text.
+            width: how many tokens the model's row has; `tokens` are below it.
+            shift: of logits, see `structgen_kernels.futures`.
+            mass: the largest log-probability of the tokens, and the sum of their probabilities relative to it, where
+                they are known.
         """
-        node = self.load_node(parent, edge, tokens, logp, ends)
+        node = self.load_node(parent, edge, tokens, values, ends, width=width, shift=shift, mass=mass)
         self.state[node] = state
         self.refresh(node)
         return node
 
-    def load_node(self, parent: int, edge: int, tokens: npt.NDArray[np.int32], logp: Floats, ends: Flags) -> int:
+    def load_node(
+        self,
+        parent: int,
+        edge: int,
+        tokens: Ints,
+        values: Values,
+        ends: Sequence[int],
+        *,
+        width: int,
+        shift: float = 0.0,
+        mass: tuple[float, float] | None = None,
+    ) -> int:
         """Like `add`, without a state, and with bounds that are not yet right: `refresh` makes them so."""
         node = self._free.pop() if self._free else self._new_node()
-        first = self.num_edges
-        self._reserve_edges(first + len(tokens))
-        self.num_edges = first + len(tokens)
-        rows = slice(first, self.num_edges)
-        self.token[rows] = tokens
-        self.logp[rows] = logp
-        self.theta[rows] = 0.0
-        self.child[rows] = np.where(ends, END, UNSEEN)
+        n = len(tokens)
+        is_complement = 2 * n > width
+        ids = others(tokens, width) if is_complement else tokens
+        first, first_id = self.num_edges, self._num_ids
+        self.num_edges, self._num_ids = first + n, first_id + len(ids)
+        if self.num_edges > len(self.values):
+            self.values = _grown(self.values, max(self.num_edges, 2 * len(self.values)), self._dtype)
+        if self._num_ids > len(self.ids):
+            self.ids = _grown(self.ids, max(self._num_ids, 2 * len(self.ids)), np.int32)
+        self.values[first : self.num_edges] = values
+        self.ids[first_id : self._num_ids] = ids
         self.parent[node] = parent
-        self.parent_edge[node] = edge
-        self.start[node] = first
-        self.count[node] = len(tokens)
+        self.entry[node] = NONE
+        self.start[node], self.count[node] = first, n
+        self.ids_start[node], self.ids_count[node], self.is_complement[node] = first_id, len(ids), is_complement
+        self.first[node] = NONE
         self.state[node] = NO_STATE
         self.depth[node] = 0 if parent == NO_NODE else self.depth[parent] + 1
         self.used[node] = self._clock
+        self.shift[node] = shift
         self.upper[node] = 0.0
         self.lower[node] = -math.inf
+        if mass is None or math.isnan(mass[1]):
+            self._remain(node)
+        else:
+            self.top[node], self.rest[node] = mass
+            self.base[node] = mass[1]
+        self.mass[node] = self._remaining(node)
+        for each in ends:
+            self._know(node, each, END, 0.0)
         if parent != NO_NODE:
-            self.child[self.start[parent] + edge] = node
+            self.entry[node] = self._know(parent, edge, node, 0.0)
         return node
 
-    def refresh(self, node: int) -> None:
+    def bound(self, node: int, edge: int, theta: float) -> None:
+        """Note what was learnt of an edge whose node is not kept: log of an upper bound."""
+        self._know(node, edge, UNSEEN, theta)
+
+    def _know(self, node: int, edge: int, child: int, theta: float) -> int:
+        """Puts an edge on its node's list, or finds it there; returns where."""
+        k = int(kernels.find(node, edge, self.first, self.known_edge, self.known_next))
+        if k == NONE:
+            k = self._free_known.pop() if self._free_known else self._new_known()
+            self.known_edge[k] = edge
+            self.known_next[k] = self.first[node]
+            self.first[node] = k
+            self.rest[node] -= math.exp(min(self.logp_at(node, edge) - float(self.top[node]), 0.0))
+            if self.count[node] <= _FEW or not self.rest[node] >= _SUMMED_ANEW * self.base[node]:
+                self._remain(node)
+        self.known_child[k] = child
+        self.known_theta[k] = theta
+        return k
+
+    def refresh(self, node: int, *, may_rise: bool = False) -> None:
         """Recompute a node's bounds and its ancestors'."""
         kernels.refresh(
             node,
+            may_rise,
             self.parent,
-            self.parent_edge,
+            self.entry,
             self.start,
-            self.count,
+            self.values,
+            self._scale,
+            self.shift,
+            self.first,
+            self.known_edge,
+            self.known_child,
+            self.known_next,
+            self.known_theta,
+            self.top,
+            self.rest,
             self.upper,
             self.lower,
-            self.child,
-            self.logp,
-            self.theta,
         )
 
     def touch(self, node: int) -> None:
         """Mark a node as used in this round."""
         self.used[node] = self._clock
+
+    def _remain(self, node: int) -> None:
+        """Sum the edges of which nothing is known."""
+        if len(self._marks) < self.count[node]:
+            self._marks = np.zeros(max(int(self.count[node]), 2 * len(self._marks)), np.bool_)
+        kernels.remain(
+            node,
+            self.start,
+            self.count,
+            self.values,
+            self._scale,
+            self.shift,
+            self.first,
+            self.known_edge,
+            self.known_next,
+            self.top,
+            self.rest,
+            self.base,
+            self._marks,
+        )
+
+    def _remaining(self, node: int) -> float:
+        """Log-mass of the edges of which nothing is known."""
+        rest = float(self.rest[node])
+        return float(self.top[node]) + math.log(rest) if rest > 0.0 else -math.inf
 
     # ---- reading -----------------------------------------------------------------------------------------------
 
@@ -169,12 +299,91 @@ class Futures:
 
         With `use_theta` the weight of t is P(t | u) theta(u t), else P(t | u): the mass of the mask.
         """
-        return float(kernels.score(node, use_theta, self.start, self.count, self.logp, self.theta, out))
+        return float(
+            self._score(
+                node,
+                use_theta,
+                self.start,
+                self.count,
+                self.values,
+                self._scale,
+                self.shift,
+                self.first,
+                self.known_edge,
+                self.known_next,
+                self.known_theta,
+                out,
+            )
+        )
 
-    def edges(self, node: int) -> slice:
-        """Where a node's edges stand in `token`, `logp`, `theta` and `child`."""
+    def logps(self, node: int) -> Floats:
+        """Log-probabilities of a node's edges: float64 [n]."""
         first = int(self.start[node])
-        return slice(first, first + int(self.count[node]))
+        values = self.values[first : first + int(self.count[node])].astype(np.float64)
+        logps: Floats = values * self._scale + self.shift[node]
+        return logps
+
+    def tokens(self, node: int) -> Ints:
+        """The tokens of a node's edges: int32 [n], ascending."""
+        ids = self._ids_of(node)
+        return others(ids, len(ids) + int(self.count[node])) if self.is_complement[node] else ids
+
+    def children(self, node: int) -> Ints:
+        """What is behind a node's edges: int32 [n], a node, UNSEEN or END."""
+        out: Ints = np.full(int(self.count[node]), UNSEEN, np.int32)
+        for k in self._list(node):
+            out[self.known_edge[k]] = self.known_child[k]
+        return out
+
+    def thetas(self, node: int) -> Floats:
+        """Logs of the upper bounds of a node's edges: float64 [n]."""
+        out = np.zeros(int(self.count[node]))
+        for k in self._list(node):
+            out[self.known_edge[k]] = self.known_theta[k]
+        return out
+
+    def known(self, node: int) -> list[tuple[int, float, int]]:
+        """(edge, log of its upper bound, child) of the edges of which something is known."""
+        return [
+            (int(self.known_edge[k]), float(self.known_theta[k]), int(self.known_child[k])) for k in self._list(node)
+        ]
+
+    def logp_at(self, node: int, edge: int) -> float:
+        """The log-probability of one edge."""
+        return float(self.values[self.start[node] + edge]) * self._scale + float(self.shift[node])
+
+    def child_at(self, node: int, edge: int) -> int:
+        """What is behind one edge: a node, UNSEEN or END."""
+        k = kernels.find(node, edge, self.first, self.known_edge, self.known_next)
+        return UNSEEN if k == NONE else int(self.known_child[k])
+
+    def theta_at(self, node: int, edge: int) -> float:
+        """Log of the upper bound of one edge."""
+        k = kernels.find(node, edge, self.first, self.known_edge, self.known_next)
+        return 0.0 if k == NONE else float(self.known_theta[k])
+
+    def token_at(self, node: int, edge: int) -> int:
+        """The token of one edge."""
+        ids = self._ids_of(node)
+        if not self.is_complement[node]:
+            return int(ids[edge])
+        low, high = 0, len(ids)  # how many of the ids lie below the token: those with ids[j] - j <= edge
+        while low < high:
+            middle = (low + high) // 2
+            if ids[middle] - middle <= edge:
+                low = middle + 1
+            else:
+                high = middle
+        return edge + low
+
+    def edge_of(self, node: int, token: int) -> int | None:
+        """The number of a token among a node's edges, None if it may not follow."""
+        ids = self._ids_of(node)
+        at = int(np.searchsorted(ids, token))
+        is_there = at < len(ids) and int(ids[at]) == token
+        if not self.is_complement[node]:
+            return at if is_there else None
+        return token - at if not is_there and 0 <= token - at < self.count[node] else None
 
     def bracket(self) -> tuple[float, float]:
         """Bounds on log Z, certain ones: (lower, upper) in nats. (-inf, 0) before the first visit."""
@@ -184,9 +393,15 @@ class Futures:
 
     def is_complete(self) -> bool:
         """Whether every prefix of the language is visited and kept."""
-        return self.num_nodes > 0 and not any(
-            (self.child[self.edges(node)] == UNSEEN).any() for node in range(self.num_nodes) if node not in self._free
-        )
+        if self.num_nodes == 0:
+            return False
+        return not any((self.children(node) == UNSEEN).any() for node in self.live().tolist())
+
+    def live(self) -> npt.NDArray[np.int64]:
+        """The nodes that are kept, ascending."""
+        kept = np.ones(self.num_nodes, bool)
+        kept[self._free] = False
+        return np.flatnonzero(kept)
 
     def find(self, tokens: Sequence[int]) -> int | None:
         """The node of a prefix, if it was visited and is still kept."""
@@ -197,29 +412,42 @@ class Futures:
             edge = self.edge_of(node, token)
             if edge is None:
                 return None
-            node = int(self.child[self.start[node] + edge])
+            node = self.child_at(node, edge)
             if node < 0:
                 return None
         return node
 
-    def edge_of(self, node: int, token: int) -> int | None:
-        """The number of a token among a node's edges, None if it may not follow."""
-        tokens = self.token[self.edges(node)]
-        edge = int(np.searchsorted(tokens, token))
-        return edge if edge < len(tokens) and tokens[edge] == token else None
+    def parent_edge(self, node: int) -> int:
+        """The edge of its parent that a node other than the root is behind."""
+        return int(self.known_edge[self.entry[node]])
 
     def tokens_of(self, node: int) -> list[int]:
         """The prefix of a node."""
         tokens: list[int] = []
         while node != ROOT:
             above = int(self.parent[node])
-            tokens.append(int(self.token[self.start[above] + self.parent_edge[node]]))
+            tokens.append(self.token_at(above, self.parent_edge(node)))
             node = above
         return tokens[::-1]
 
     def num_bytes(self) -> int:
         """Bytes of nodes and edges in use."""
-        return (self.num_nodes - len(self._free)) * NODE_BYTES + self.num_edges * EDGE_BYTES
+        num_nodes, num_known = self.num_nodes - len(self._free), self._num_known - len(self._free_known)
+        values = self.num_edges * self.values.itemsize
+        return num_nodes * NODE_BYTES + values + self._num_ids * ID_BYTES + num_known * KNOWN_BYTES
+
+    def _ids_of(self, node: int) -> Ints:
+        first = int(self.ids_start[node])
+        return self.ids[first : first + int(self.ids_count[node])]
+
+    def _list(self, node: int) -> list[int]:
+        """Where the edges are of which something is known."""
+        found = []
+        k = int(self.first[node])
+        while k != NONE:
+            found.append(k)
+            k = int(self.known_next[k])
+        return found
 
     # ---- forgetting --------------------------------------------------------------------------------------------
 
@@ -235,41 +463,42 @@ class Futures:
         A forgotten prefix is unvisited again, but for the mass of its mask, which is known: bounds above it rise to
         what they would be without what was seen below.
         """
-        live = np.ones(self.num_nodes, bool)
-        live[self._free] = False
-        live[ROOT] = False
-        nodes = np.flatnonzero(live)
+        live = self.live()
+        nodes = live[live != ROOT]
         # A path is touched as a whole, so no node was used before one below it: children go before their parents.
         order = nodes[np.lexsort((-self.depth[nodes], self.used[nodes]))]
+        sizes = NODE_BYTES + self.values.itemsize * self.count[order] + ID_BYTES * self.ids_count[order]
         excess = self.num_bytes() - max_bytes
-        freed = np.cumsum(NODE_BYTES + EDGE_BYTES * self.count[order])
-        victims = order[: int(np.searchsorted(freed, excess)) + 1] if excess > 0 else order[:0]
-        scratch = np.zeros(int(self.count.max(initial=0)))
-        above = set()
-        for node in victims.tolist():
-            parent = int(self.parent[node])
-            e = int(self.start[parent] + self.parent_edge[node])
-            self.child[e] = UNSEEN
-            self.theta[e] = min(self.weights(node, scratch, use_theta=False), 0.0)
+        victims: list[int] = []
+        above: set[int] = set()
+        for node, size in zip(order.tolist(), sizes.tolist(), strict=True):
+            if excess <= 0:
+                break
+            known = self._list(node)
+            excess -= size + KNOWN_BYTES * len(known)
+            self._free_known.extend(known)
+            k, parent = int(self.entry[node]), int(self.parent[node])
+            self.known_child[k] = UNSEEN
+            self.known_theta[k] = min(float(self.mass[node]), 0.0)
             above.add(parent)
-        gone = set(victims.tolist())
-        self._free.extend(gone)
-        self.num_forgotten += len(gone)
-        kept = np.flatnonzero(live)
-        kept = np.append(kept[~np.isin(kept, victims)], ROOT)
-        self.num_edges = int(
-            kernels.pack(
-                kept[np.argsort(self.start[kept], kind="stable")].astype(np.int32),
-                self.start,
-                self.count,
-                self.token,
-                self.child,
-                self.logp,
-                self.theta,
+            victims.append(node)
+        gone = set(victims)
+        self._free.extend(victims)
+        self.num_forgotten += len(victims)
+        kept = live[~np.isin(live, victims)]
+        for start, count, pool in (
+            (self.start, self.count, self.values),
+            (self.ids_start, self.ids_count, self.ids),
+        ):
+            in_use = int(
+                kernels.pack(kept[np.argsort(start[kept], kind="stable")].astype(np.int32), start, count, pool)
             )
-        )
+            if pool is self.ids:
+                self._num_ids = in_use
+            else:
+                self.num_edges = in_use
         for node in sorted(above - gone, key=lambda each: -int(self.depth[each])):
-            self.refresh(node)
+            self.refresh(node, may_rise=True)
 
     # ---- memory ------------------------------------------------------------------------------------------------
 
@@ -280,25 +509,38 @@ class Futures:
         self.num_nodes = node + 1
         return node
 
-    def _reserve_edges(self, needed: int) -> None:
-        if needed > len(self.token):
-            self._allocate_edges(max(needed, 2 * len(self.token)))
+    def _new_known(self) -> int:
+        k = self._num_known
+        if k == len(self.known_edge):
+            self._allocate_known(2 * k)
+        self._num_known = k + 1
+        return k
 
     def _allocate_nodes(self, size: int) -> None:
-        if size >= 1 << 31:
-            raise StructgenError("a trie of futures holds at most 2**31 nodes", advice="lower max_bytes")
-        self.parent = _grown(self.parent, size, np.int32)
-        self.parent_edge = _grown(self.parent_edge, size, np.int64)
-        self.start = _grown(self.start, size, np.int64)
-        self.count = _grown(self.count, size, np.int64)
+        _check_size(size)
+        for name in ("parent", "entry", "first", "depth"):
+            setattr(self, name, _grown(getattr(self, name), size, np.int32))
+        for name in ("start", "count", "ids_start", "ids_count", "used"):
+            setattr(self, name, _grown(getattr(self, name), size, np.int64))
+        for name in ("shift", "mass", "top", "rest", "base", "upper", "lower"):
+            setattr(self, name, _grown(getattr(self, name), size, np.float64))
+        self.is_complement = _grown(self.is_complement, size, np.bool_)
         self.state = _grown(self.state, size, object, NO_STATE)
-        self.depth = _grown(self.depth, size, np.int32)
-        self.used = _grown(self.used, size, np.int64)
-        self.upper = _grown(self.upper, size, np.float64)
-        self.lower = _grown(self.lower, size, np.float64)
 
-    def _allocate_edges(self, size: int) -> None:
-        self.token = _grown(self.token, size, np.int32)
-        self.child = _grown(self.child, size, np.int32)
-        self.logp = _grown(self.logp, size, np.float64)
-        self.theta = _grown(self.theta, size, np.float64)
+    def _allocate_known(self, size: int) -> None:
+        _check_size(size)
+        for name in ("known_edge", "known_child", "known_next"):
+            setattr(self, name, _grown(getattr(self, name), size, np.int32))
+        self.known_theta = _grown(self.known_theta, size, np.float64)
+
+
+def _check_size(size: int) -> None:
+    if size >= 1 << 31:
+        raise StructgenError("a trie of futures holds at most 2**31 nodes", advice="lower max_bytes")
+
+
+def others(tokens: Ints, width: int) -> Ints:
+    """The tokens below `width` that are not in `tokens`, ascending."""
+    out = np.ones(width, np.bool_)
+    out[tokens] = False
+    return np.flatnonzero(out).astype(np.int32)

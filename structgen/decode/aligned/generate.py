@@ -16,14 +16,14 @@ from structgen.decode.aligned.asap import ASAp
 from structgen.decode.aligned.awrs import AWRS
 from structgen.decode.aligned.cars import CARS
 from structgen.decode.aligned.exact import Exact
-from structgen.decode.aligned.futures import Futures, Key
+from structgen.decode.aligned.futures import Futures, Key, Kind
 from structgen.decode.aligned.gcd import GCD
 from structgen.decode.aligned.metropolis import MetropolisHastings
 from structgen.decode.aligned.model import LanguageModel, Shape
 from structgen.decode.aligned.rejection import Rejection
 from structgen.decode.aligned.result import Sample, Samples
 from structgen.decode.aligned.smc import SMC
-from structgen.decode.aligned.space import key_of
+from structgen.decode.aligned.space import key_of, kind_of
 from structgen.decode.result import Result, Stats
 from structgen.errors import Truncated
 
@@ -56,10 +56,10 @@ class Memory:
         self._tries: OrderedDict[Key, Futures] = OrderedDict()
         self._lock = threading.Lock()
 
-    def take(self, key: Key) -> Futures:
+    def take(self, key: Key, kind: Kind) -> Futures:
         """What is known about a key, for the caller alone until `put`; a new trie if there is none at hand."""
         with self._lock:
-            return self._tries.pop(key, None) or Futures(key, max_bytes=self._max_bytes)
+            return self._tries.pop(key, None) or Futures(key, max_bytes=self._max_bytes, kind=kind)
 
     def put(self, futures: Futures) -> None:
         """Keep a trie; the one used longest ago goes where there are too many."""
@@ -143,7 +143,7 @@ def _sample(
     if name in _WITHOUT_TRIE:
         samples: Samples = make(model, row.grammar, **options).sample(n, budget=budget)
         return samples
-    futures = MEMORY.take(key_of(model, row.grammar, row.budget, shape))
+    futures = MEMORY.take(key_of(model, row.grammar, row.budget, shape), kind_of(model))
     try:
         samples = make(model, row.grammar, futures=futures, **options).sample(n, budget=budget)
     finally:

@@ -43,7 +43,7 @@ class Path:
             if edge is None:
                 raise ValueError(f"{list(tokens)} is not in the language, at token {token}")
             places.append((node, edge))
-            logp.append(float(futures.logp[futures.start[node] + edge]))
+            logp.append(futures.logp_at(node, edge))
             masses.append(futures.weights(node, space.scratch, use_theta=False))
             spreads.append(spread(space, node))
         return cls(tuple(tokens), tuple(places[:-1]), np.array(logp), np.array(masses), np.array(spreads))
@@ -77,7 +77,7 @@ def spread(space: Space, node: int) -> float:
     log_mass = space.futures.weights(node, space.scratch, use_theta=False)
     if log_mass == -math.inf:
         return 0.0
-    logp = space.futures.logp[space.futures.edges(node)] - log_mass
+    logp = space.futures.logps(node) - log_mass
     return math.expm1(max(-float((np.exp(logp) * logp).sum()), 0.0))
 
 

@@ -13,6 +13,8 @@ from structgen.errors import StructgenError
 
 Rows: TypeAlias = npt.NDArray[np.float64]
 """Log-probabilities in nats, [prefixes, V]."""
+Logits: TypeAlias = npt.NDArray[np.float32]
+"""Logits, [prefixes, V]: log-probabilities but for a constant in each row."""
 
 
 @runtime_checkable
@@ -28,6 +30,18 @@ class LanguageModel(Protocol):
 
     def next_logprobs(self, prefixes: Sequence[Sequence[int]]) -> Rows:
         """Log-probabilities of the next token after each prefix: float64 [n, V], each row normalised."""
+        ...
+
+
+@runtime_checkable
+class LogitsModel(LanguageModel, Protocol):
+    """A model that gives its logits as they are: the samplers' kernels normalise, temper and mask them in one pass.
+
+    They are then what is recorded, and `next_logprobs` is for those who need whole rows.
+    """
+
+    def next_logits(self, prefixes: Sequence[Sequence[int]]) -> Logits:
+        """Logits of the next token after each prefix: float32 [n, V], as wide as `next_logprobs`."""
         ...
 
 
@@ -71,10 +85,7 @@ class Shape:
         """
         rows = np.asarray(rows, np.float64)
         if not (rows.max(-1, initial=-np.inf) > -np.inf).all() or np.isnan(rows).any():
-            raise StructgenError(
-                "the model gave a row without a finite log-probability, or with NaN",
-                advice="look for NaN in the model, or try float32",
-            )
+            raise broken_row()
         if self.temperature != 1.0:
             rows = normalised(rows / self.temperature)
         elif np.abs(np.exp(rows).sum(-1) - 1.0).max(initial=0.0) > 1e-6:
@@ -86,6 +97,14 @@ class Shape:
             before = np.cumsum(ranked, -1) - ranked
             rows = normalised(_kept(rows, before < self.top_p))
         return rows
+
+
+def broken_row() -> StructgenError:
+    """What is raised where a model says nothing that can be drawn from."""
+    return StructgenError(
+        "the model gave a row without a finite log-probability, or with NaN",
+        advice="look for NaN in the model, or try float32",
+    )
 
 
 def normalised(rows: Rows) -> Rows:

@@ -122,7 +122,7 @@ class Reference:
             assert edge is not None, "a draw is a text of the language"
             edges.append(edge)
             log_mass = futures.weights(node, self._space.scratch, use_theta=False)
-            steps.append(float(futures.logp[futures.start[node] + edge]) - log_mass)
+            steps.append(futures.logp_at(node, edge) - log_mass)
         masked = np.append(np.cumsum(np.array(steps)[::-1])[::-1], 0.0)
         return _Path(edges, sample.logp, masked.tolist())
 
@@ -133,11 +133,11 @@ class Reference:
             return path.masked[0]
         for i, edge in enumerate(path.edges):
             log_sum = learnt.weights(twin, self._space.scratch, use_theta=True)
-            e = int(learnt.start[twin]) + edge
-            if learnt.theta[e] == -math.inf:
+            theta = learnt.theta_at(twin, edge)
+            if theta == -math.inf:
                 return -math.inf
-            total += float(learnt.logp[e] + learnt.theta[e]) - log_sum
-            twin = int(learnt.child[e])
+            total += learnt.logp_at(twin, edge) + theta - log_sum
+            twin = learnt.child_at(twin, edge)
             if twin < 0:
                 return total + path.masked[i + 1]
         return total

@@ -73,11 +73,10 @@ class SMC(Sampler):
             if log_mass == -math.inf:
                 each.outcome = "failed"
                 continue
-            rows = futures.edges(node)
             edge = space.draw(node, self.source)
-            each.logp += float(futures.logp[rows.start + edge])
-            each.tokens.append(int(futures.token[rows.start + edge]))
-            if futures.child[rows.start + edge] == END:
+            each.logp += futures.logp_at(node, edge)
+            each.tokens.append(futures.token_at(node, edge))
+            if futures.child_at(node, edge) == END:
                 each.outcome = "done"
             else:
                 each.place = (node, edge)

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from structgen.decode.aligned.futures import DEFAULT_MAX_BYTES, NO_NODE, ROOT, Floats, Futures, Key
+from structgen.decode.aligned.futures import DEFAULT_MAX_BYTES, NO_NODE, ROOT, Floats, Futures, Key, Kind, Values
 from structgen.decode.aligned.language import NO_STATE, Masked
-from structgen.decode.aligned.model import LanguageModel, Rows, Shape
+from structgen.decode.aligned.model import LanguageModel, LogitsModel, Shape, broken_row
 from structgen.decode.aligned.source import Source
 from structgen.errors import SpeculationError
 from structgen_kernels import futures as kernels
@@ -72,10 +72,13 @@ class Space:
         self.shape = shape or Shape()
         self.language = Masked(grammar)
         key = key_of(model, grammar, max_tokens, self.shape, constraint)
+        kind = kind_of(model)
         if futures is None:
-            futures = Futures(key, max_bytes=max_bytes)
+            futures = Futures(key, max_bytes=max_bytes, kind=kind)
         elif futures.key != key:
             raise ValueError(f"these futures are about {futures.key}, not {key}")
+        elif futures.kind != kind:
+            raise ValueError(f"these futures hold {futures.kind}, and the model gives {kind}")
         self.futures = futures
         self.forward_passes = 0
         """Prefixes that texts were the first to come to. A batch of n counts n; drafted ones count when reached."""
@@ -85,9 +88,10 @@ class Space:
         """The places that the last visit was the first to come to."""
         size = grammar.vocab.vocab_size
         self._tokens = np.zeros(size, np.int32)
-        self._logp = np.zeros(size)
-        self.scratch: Floats = np.zeros(size)
+        self._values: Values = np.zeros(size, np.float32 if kind == "logits" else np.float64)
+        self._found: Floats = np.zeros(3)
         self._ends = np.array(sorted(self.language.ends), np.int32)
+        self.scratch: Floats = np.zeros(size)
         self._ahead: Ahead | None = None
         self._learn_drafts = learn_drafts
         self._unreached: set[int] = set()
@@ -107,7 +111,7 @@ class Space:
         parent, edge = place
         if parent == NO_NODE:
             return ROOT if self.futures.num_nodes else UNSEEN
-        return int(self.futures.child[self.futures.start[parent] + edge])
+        return self.futures.child_at(parent, edge)
 
     def visit(self, places: Sequence[Place]) -> list[int]:
         """The nodes at places that are no ends; those not seen before are asked of the model, in one call."""
@@ -124,7 +128,7 @@ class Space:
                 asked.append((place, state, mask))
                 prefixes.append(prefix)
             else:  # nothing may follow: the model need not be asked
-                self.futures.add(*place, state, self._tokens[:0], self._logp[:0], np.zeros(0, bool))
+                self.futures.add(*place, state, self._tokens[:0], self._values[:0], (), width=0)
         if prefixes:
             rows = self._rows(prefixes)
             self._check(rows.shape, len(prefixes))
@@ -141,12 +145,11 @@ class Space:
 
     def draw(self, node: int, source: Source) -> int:
         """The number of an edge of a node, drawn by the weights in `scratch` (see `Futures.weights`)."""
-        rows = self.futures.edges(node)
-        weights = self.scratch[: rows.stop - rows.start]
+        weights = self.scratch[: int(self.futures.count[node])]
         if self._ahead is not None and self._ahead.draws:
             offered = self._ahead.offered(tuple(self.futures.tokens_of(node)))
             if offered is not None:
-                return self._ahead.choose(offered, self.futures.token[rows], weights, source)
+                return self._ahead.choose(offered, self.futures.tokens(node), weights, source)
         return source.pick(weights)
 
     def settle(self) -> None:
@@ -159,7 +162,7 @@ class Space:
         parent, edge = place
         if parent == NO_NODE:
             return []
-        return [*self.futures.tokens_of(parent), int(self.futures.token[self.futures.start[parent] + edge])]
+        return [*self.futures.tokens_of(parent), self.futures.token_at(parent, edge)]
 
     def walk(self, tokens: Sequence[int]) -> list[int]:
         """The nodes of every prefix of `tokens`, visited as needed; it ends early where a token may not follow.
@@ -184,23 +187,54 @@ class Space:
             edge = self.futures.edge_of(node, token)
             if edge is None:
                 return -np.inf
-            total += float(self.futures.logp[self.futures.start[node] + edge])
+            total += self.futures.logp_at(node, edge)
         return total
 
-    def _rows(self, prefixes: Sequence[Sequence[int]]) -> Rows:
-        """The model's rows after prefixes, tempered and cut: float64 [n, V]."""
+    def ask(self, prefixes: Sequence[Sequence[int]]) -> Values:
+        """What the model says after prefixes, as it says it: logits or log-probabilities, [n, V]."""
+        if isinstance(self.model, LogitsModel):
+            return np.ascontiguousarray(self.model.next_logits(prefixes), np.float32)
+        return np.ascontiguousarray(self.model.next_logprobs(prefixes), np.float64)
+
+    def _rows(self, prefixes: Sequence[Sequence[int]]) -> Values:
+        """`ask`, or what was asked ahead."""
         if self._ahead is None:
             self.forward_calls += 1
-            return self.shape.apply(self.model.next_logprobs(prefixes))
+            return self.ask(prefixes)
         calls = self._ahead.forward_calls
-        rows = self._ahead.rows([tuple(prefix) for prefix in prefixes])
+        rows: Values = self._ahead.rows([tuple(prefix) for prefix in prefixes])
         self.forward_calls += self._ahead.forward_calls - calls
-        return self.shape.apply(rows)
+        return rows
 
-    def _add(self, place: Place, state: int, mask: npt.NDArray[np.uint32], row: Floats) -> int:
-        n = int(kernels.allowed(np.ascontiguousarray(row), mask, self._tokens, self._logp))
+    def _add(self, place: Place, state: int, mask: npt.NDArray[np.uint32], row: Values) -> int:
+        """The node of a place, from what the model said: tempered and cut, then masked."""
+        shift, mass = 0.0, None
+        if self.futures.kind == "logits":
+            shape = self.shape
+            n = int(
+                kernels.gather(
+                    row.ctypes.data,
+                    len(row),
+                    mask,
+                    shape.temperature,
+                    shape.top_k or 0,
+                    1.0 if shape.top_p is None else shape.top_p,
+                    self._tokens,
+                    self._values,
+                    self._found,
+                )
+            )
+            if n == kernels.BROKEN_ROW:
+                raise broken_row()
+            shift, top, rest = self._found.tolist()
+            mass = (top, rest)
+        else:
+            shaped = self.shape.apply(row[None])[0]
+            n = int(kernels.allowed(np.ascontiguousarray(shaped), mask, self._tokens, self._values))
         tokens = self._tokens[:n]
-        return self.futures.add(*place, state, tokens, self._logp[:n], np.isin(tokens, self._ends))
+        at = np.searchsorted(tokens, self._ends)
+        ends = [int(i) for i, end in zip(at, self._ends, strict=True) if i < n and tokens[i] == end]
+        return self.futures.add(*place, state, tokens, self._values[:n], ends, width=len(row), shift=shift, mass=mass)
 
     def _learn(self) -> None:
         """Puts the drafted prefixes of the last call into the trie."""
@@ -213,7 +247,7 @@ class Space:
             place = (parent, edge)
             state = self._state(place, list(prefix))
             state, mask = self.language.mask(state, prefix, ends_only=len(prefix) >= self.max_tokens)
-            self._unreached.add(self._add(place, state, mask, self.shape.apply(row[None])[0]))
+            self._unreached.add(self._add(place, state, mask, row))
 
     def _reach(self, places: Sequence[Place]) -> None:
         """Texts come to places of which some were learnt from drafts."""
@@ -253,6 +287,7 @@ def _make_ahead(space: Space, speculate: Speculate, learn_drafts: bool, seed: in
         shape=space.shape,
         speculate=speculate,
         seed=seed,
+        ask=space.ask,
     )
     if learn_drafts and ahead.draws:
         # What is drafted would move the weights that a drafted token is tested against: no rule is exact then.
@@ -281,6 +316,11 @@ def key_of(
         top_k=shape.top_k,
         top_p=shape.top_p,
     )
+
+
+def kind_of(model: LanguageModel) -> Kind:
+    """What the trie of a model records."""
+    return "logits" if isinstance(model, LogitsModel) else "logprobs"
 
 
 _process = uuid.uuid4().hex

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from structgen.decode.aligned.model import Rows
+from structgen.decode.aligned.model import Logits, Rows
 from structgen.decode.models import LoadedModel
 from structgen.errors import StructgenError
 
@@ -67,6 +67,12 @@ class TransformersModel:
 
     def next_logprobs(self, prefixes: Sequence[Sequence[int]]) -> Rows:
         """See `LanguageModel.next_logprobs`: float64 [n, V]."""
+        logits = torch.from_numpy(self.next_logits(prefixes)).double()
+        rows: Rows = torch.log_softmax(logits, -1).numpy()
+        return rows
+
+    def next_logits(self, prefixes: Sequence[Sequence[int]]) -> Logits:
+        """See `LogitsModel.next_logits`: float32 [n, V]."""
         limit = self.model.max_tokens
         longest = max((len(prefix) for prefix in prefixes), default=0) + len(self.prompt_ids)
         if limit is not None and longest > limit:
@@ -78,7 +84,7 @@ class TransformersModel:
         with self._lock, torch.inference_mode(), self.model.few_threads():
             for group in _groups(wanted):
                 self._read(group, out)
-        rows: Rows = np.stack([out[tuple(map(int, prefix))] for prefix in prefixes])
+        rows: Logits = np.stack([out[tuple(map(int, prefix))] for prefix in prefixes])
         return rows
 
     def _read(self, chains: list[list[tuple[int, ...]]], out: dict[tuple[int, ...], Any]) -> None:
@@ -117,8 +123,7 @@ class TransformersModel:
         first = width - logits.shape[1]
         for i, (chain, slots) in enumerate(zip(chains, past, strict=True)):
             at = [len(self.prompt_ids) + len(prefix) - 1 - len(slots) - first for prefix in chain]
-            rows = torch.log_softmax(logits[i, at].double(), -1).cpu().numpy()
-            out.update(zip(chain, rows, strict=True))
+            out.update(zip(chain, logits[i, at].float().cpu().numpy(), strict=True))
 
 
 def _groups(prefixes: Sequence[tuple[int, ...]]) -> list[list[list[tuple[int, ...]]]]:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from structgen.decode.sampling import Sampling
 from structgen.decode.chance import Chance
+from structgen.decode.sampling import Sampling
 from structgen.decode.speculation.entry import Speculate, plan_of
 from structgen.decode.speculation.forward import TreeForward
 from structgen.decode.speculation.loop import run_speculative

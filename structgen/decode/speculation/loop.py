@@ -174,7 +174,13 @@ def _descend(text: Text, tree: DraftTree, logits: Any, verified: Verified | None
         if verified is not None and depth < len(verified.tokens):
             row_text = cast("RowText", text)
             wanted = verified.tokens[depth]
-            token = row_text.take(*(each[depth] for each in verified), logits[row])
+            token = row_text.take(
+                wanted,
+                verified.logprobs[depth],
+                verified.raw_logprobs[depth],
+                verified.num_used[depth],
+                logits[row],
+            )
             if token != wanted:
                 verified = None
         else:

@@ -7,7 +7,8 @@ q is renormalised over it. (That is exact because the support depends on the tar
 inside it exists, it is a draw from q inside it.)
 
 Drawn trees are walked by one kernel call for the batch (`structgen_kernels.verify_drawn`), but for `KSeq` and for
-logits on a device; then, and where `fused` is false, row by row with `DrawnRule.choose`, which says what the kernel does.
+logits on a device; then, and where `fused` is false, row by row with `DrawnRule.choose`, which says what the kernel
+does.
 
 | rule | trees | source |
 |---|---|---|
@@ -30,8 +31,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from structgen.decode.sampling import Sampling
 from structgen.decode.chance import Chance
+from structgen.decode.sampling import Sampling
 from structgen.decode.speculation.drawn import DrawnWithoutReplacement, DrawnWithReplacement
 from structgen.decode.speculation.tree import DraftTree
 from structgen_kernels.verify import masked_probabilities, verify_tree
@@ -84,16 +85,17 @@ class _Batch:
     chances: Sequence[Chance]
     fused: bool
 
-    def tree_arguments(self, trees: Sequence[DraftTree]) -> tuple[Any, ...]:
-        """What the kernels take: logits, masks, row ids, parents, tokens."""
+    def arguments(self, trees: Sequence[DraftTree]) -> dict[str, Any]:
+        """What the kernels take: rows of logits, their masks, the trees, and how each is sampled."""
         roots = np.full(1, -1, np.int32)
         parents = np.concatenate([part for tree in trees for part in (roots, tree.parents)])
         tokens = np.concatenate([part for tree in trees for part in (roots, tree.tokens)])
-        return self.logits, self.masks, self.row_ids, parents, tokens
-
-    def options(self) -> dict[str, Any]:
-        """Where trees start, and how each is sampled."""
         return {
+            "logits": self.logits,
+            "masks": self.masks,
+            "row_ids": self.row_ids,
+            "parents": parents,
+            "tokens": tokens,
             "offsets": self.offsets,
             "temperature": [sampling.temperature for sampling in self.samplings],
             "top_k": [sampling.top_k or 0 for sampling in self.samplings],
@@ -163,9 +165,7 @@ class TargetOnly(Rule[DraftTree]):
         for line, sampling, chance, depth in zip(uniforms, batch.samplings, batch.chances, depths, strict=True):
             if sampling.temperature > 0:
                 line[: depth + 1] = chance.upcoming(depth + 1)
-        verdict = verify_tree(
-            *batch.tree_arguments(trees), **batch.options(), uniforms=uniforms, with_log_mass=with_log_mass
-        )
+        verdict = verify_tree(**batch.arguments(trees), uniforms=uniforms, with_log_mass=with_log_mass)
         out = []
         for b, (sampling, chance) in enumerate(zip(batch.samplings, batch.chances, strict=True)):
             length, token = int(verdict.lengths[b]), int(verdict.next_tokens[b])
@@ -240,9 +240,12 @@ class DrawnRule(Rule[Tree]):
                 first += len(tree.q_rows)
         most = max(tree.num_nodes + 1 + int(tree.depths.max(initial=0)) for tree in trees)
         verdict = verify_drawn(
-            *batch.tree_arguments(trees), np.concatenate(q_rows), np.concatenate(q_of_row), **batch.options(),
-            replacement=bool(self.replacement), uniforms=np.stack([each.upcoming(most) for each in batch.chances]),
-        )  # fmt: skip
+            **batch.arguments(trees),
+            q_rows=np.concatenate(q_rows),
+            q_of_row=np.concatenate(q_of_row),
+            replacement=bool(self.replacement),
+            uniforms=np.stack([each.upcoming(most) for each in batch.chances]),
+        )
         out = []
         for b, (chance, mass) in enumerate(zip(batch.chances, masses, strict=True)):
             length = int(verdict.lengths[b])
