@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
+import pytest
 import torch
 
 from structgen_kernels import bench
+from structgen_kernels.futures import REST, TOP
 
 
 def test_every_contestant_runs_and_the_likeliest_path_is_taken() -> None:
@@ -23,3 +27,15 @@ def test_the_chains_draw_what_the_masks_allow() -> None:
     for _ in range(20):
         for drawn in (case.chain(), case.packed_chain()):
             assert all(int(token) in each for token, each in zip(drawn.flatten(), allowed, strict=True))
+
+
+def test_the_trie_s_kernels_say_what_they_are_beside() -> None:
+    for share in (0.02, 0.5, 0.99):
+        case = bench.NodeCase(3000, share)
+        tokens, logp, mass = case.chain()
+        assert case.gather() == len(tokens) and (case.tokens[: len(tokens)] == tokens).all()
+        assert case.logp == pytest.approx(logp, abs=1e-5)
+        assert math.log(case.found[REST]) + case.found[TOP] == pytest.approx(mass, abs=1e-5)
+        case.refresh()
+        case.theta[case.edges[0]] = -math.inf  # a child without edges
+        assert case.upper[0] == pytest.approx(case.sum(), abs=1e-9)
