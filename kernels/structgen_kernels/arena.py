@@ -28,7 +28,7 @@ from structgen_kernels.jit import helper
 NET = 0  # instructions: OP, A, B, C, RULE
 SWITCH = 1  # branches of SWITCH instructions: byte, next pc; sorted by byte within an instruction
 CLASSES = 2  # byte classes: 256 bits; class b < 256 is the single byte b
-RULES = 3  # ways into rules: START (pc), flags (ROOTED, APART), RULE (what is called then)
+RULES = 3  # ways into rules: START (pc), flags (ROOTED, APART, COMPOSED), RULE (what is called then)
 STATES = 4  # see the S_ columns
 ALLOWED = 5  # per state: the bytes that lead anywhere
 LOOPS = 6  # per state: bytes already known to lead back to the state itself
@@ -84,7 +84,9 @@ SIBLING_AT = 54  # where in SIBLINGS a node of the vocabulary's trie is
 ASKED = 55  # scratch: hash table of PENDING: stamp, row
 ENDING = 56  # tokens that end a text
 STEPS = 57  # by the other five bits of a byte: the next state; -1 unknown, 0 dead
-NUM_TABLES = 58
+SCRATCH = 58  # scratch: one bit row
+WANTED = 59  # scratch: composites to put together, each before those that are further down
+NUM_TABLES = 60
 # The next slots are those of a memory (see `keys`), for the kernels that follow state and memory at once.
 QUOTING = 256  # byte class {", \\}: outside of these a code point of a JSON string is spelled as itself
 
@@ -117,6 +119,8 @@ WALK_CALLS = 219  # rows of CALLED
 ASKS = 220  # number of masks put together: a stamp
 BUSY = 221  # 1 while somebody holds the lock: nobody else may touch the tables (see `Lock`)
 GENERATION = 222  # number of the engine that the tables belong to
+NUM_WANTED = 223  # rows of WANTED
+WANTED_FOR = 224  # the state whose mask needs them
 HEADER_SIZE = 256
 
 # ---- statuses (negative, so that they never look like a state) ---------------------------------------------------
@@ -182,6 +186,7 @@ MEMBER_WIDTH = 5
 
 ROOTED = 1  # flag of a rule: only entered as the start of a text
 APART = 2  # flag of a rule: where it is called, its mask is put together from what it becomes without a byte
+COMPOSED = 4  # flag of a rule: its items have composites (see `composites`)
 
 T_FIRST, T_END, T_DEPTH = 0, 1, 2  # nodes [FIRST, END), whose depths start at DEPTH
 T_PARENT, T_EXITS, T_NUM_EXITS = 3, 4, 5
@@ -198,8 +203,10 @@ E_BASE = 8  # the entry this one was derived from, or -1
 E_GUARDED = 9  # first row of its GUARDED_EXITS, or 0
 E_CALLS = 10  # first row of its ENTRY_CALLS, or 0
 E_SEEN = 11  # the stamp of the last mask it was put into
-ENTRY_WIDTH = 12
+E_PARTS, E_NUM_PARTS = 12, 13  # of a composite, whose E_PC is ~pc: rows of POOL, the entries it is made of; -1: not yet
+ENTRY_WIDTH = 14
 NARROW, WIDE_KIND, UNBUILT, SAME = 0, 1, 2, 3  # SAME: equal to its base
+COMPOSING = 4  # kind of a composite whose parts are being looked for
 
 
 class Table(NamedTuple):
@@ -269,6 +276,8 @@ TABLES: dict[int, Table] = {
     ASKED: Table("pending masks", np.int32, 2),
     ENDING: Table("end tokens", np.int32, 0),
     STEPS: Table("transitions", np.int32, 32),
+    SCRATCH: Table("scratch row", np.uint32, -1),
+    WANTED: Table("wanted composites", np.int32, 0),
 }
 
 

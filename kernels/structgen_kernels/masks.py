@@ -17,22 +17,29 @@ from structgen_kernels.arena import (
     CALL,
     CAPACITY,
     CLASSES,
+    COMPOSED,
+    COMPOSING,
     COUNT,
+    E_ARG,
     E_BASE,
     E_CALLS,
     E_EXIT,
     E_GUARDED,
     E_KIND,
+    E_NUM_PARTS,
+    E_PC,
     E_ROW,
     E_SEEN,
     E_START,
     E_TOKENS,
+    E_TRIE,
     END,
     ENDING,
     ENDS,
     ENTRIES,
     ENTRY_CALLS,
     ENTRY_WIDTH,
+    EXITED,
     EXTRA,
     FAIL,
     FOREVER,
@@ -51,6 +58,7 @@ from structgen_kernels.arena import (
     NET,
     NOT_READY,
     NOTE,
+    NUM_WANTED,
     PARTS,
     PENDING,
     POOL,
@@ -72,8 +80,11 @@ from structgen_kernels.arena import (
     STATE_WIDTH,
     STATES,
     TAKE,
+    TOP,
     UNBUILT,
     VOCABULARY,
+    WANTED,
+    WANTED_FOR,
     WORDS,
     ZERO,
     bit_rows,
@@ -87,6 +98,7 @@ from structgen_kernels.arena import (
     u64x4,
 )
 from structgen_kernels.classes import union_class
+from structgen_kernels.composites import add_exit, built, compose
 from structgen_kernels.jit import kernel
 from structgen_kernels.keys import CELL_TABLE, CELL_WIDTH, CELLS, REPEATED, forbid_keys, read_token
 from structgen_kernels.machine import advance_token, goto, intern, known_after_token
@@ -260,9 +272,43 @@ def _ask_behind(h, e, after, n):
     return n
 
 
-@helper("int64(int64[::1], int64)")
-def _resolve(h, s):
-    """Find the entries whose union is the mask of state s, and keep them. Returns 0 or a status.
+@helper("int64(int64[::1], int64, int64, int64)")
+def _composite(h, trie, pc, arg):
+    """The composite C(trie, pc, arg), in WANTED if its parts are not known; or a status."""
+    entries, wanted = i32xn(h, ENTRIES, ENTRY_WIDTH), i32(h, WANTED)
+    e = find_entry(h, trie, ~pc, arg if arg < h[ARG_CAP] else np.int64(FOREVER))
+    if e < 0:
+        return e
+    if entries[e, E_KIND] == UNBUILT and entries[e, E_NUM_PARTS] < 0 and entries[e, E_SEEN] != h[ASKS]:
+        entries[e, E_SEEN] = h[ASKS]
+        n = h[NUM_WANTED]
+        if n >= h[CAPACITY + WANTED]:
+            return full(h, WANTED)
+        wanted[n] = e
+        h[NUM_WANTED] = n + 1
+    return e
+
+
+@helper("int64(int64[::1], int64, int64)")
+def _add_exits(h, c, e):
+    """Add to composite c what is left of the tokens of entry e when its rule, which is that of c, is. 0 or FULL."""
+    entries, links = i32xn(h, ENTRIES, ENTRY_WIDTH), i32x2(h, GUARDED_EXITS)
+    status = 0
+    if entries[e, E_EXIT] >= 0:
+        status = add_exit(h, c, np.int64(entries[e, E_EXIT]))
+    link = entries[e, E_GUARDED]
+    while link and status == 0:
+        status = add_exit(h, c, np.int64(links[link, 0]))
+        link = links[link, 1]
+    return status
+
+
+@helper("int64(int64[::1], int64, int64, int64)")
+def _resolve(h, s, whole, c):
+    """Find the entries whose union is the mask of state s over a trie, and keep them with it (c: -1); or, if its only
+    item is that of composite c, with c.
+
+    Returns 0; the number of composites without which nothing is kept, which are now in WANTED; or a status.
 
     What stands behind a guard in the rule of an item is in the item's own entry; of the states behind guards only the
     callers that are resumed there are asked, for the tokens that pass the guard.
@@ -271,35 +317,59 @@ def _resolve(h, s):
     rules, kernel, guarded, leaves = i32x3(h, RULES), i32x3(h, KERNEL), i32x2(h, GUARDED), i32x3(h, LEAVES)
     entries, pending, links = i32xn(h, ENTRIES, ENTRY_WIDTH), i32x3(h, PENDING), i32x4(h, ENTRY_CALLS)
     first = h[COUNT + PARTS]
+    num_wanted = h[NUM_WANTED]
     h[ASKS] += 1
     if h[ASKS] >= 0x7FFFFFF0:
         entries[:, E_SEEN] = 0
         i32x2(h, ASKED)[:, 0] = 0
         h[ASKS] = 1
     num_parts = 0
-    num_pending = _ask(h, s, VOCABULARY, 0, 0)
+    num_pending = _ask(h, s, whole, 0, 0)
     i = 0
     while i < num_pending:
         t, asked, added_only = np.int64(pending[i, 0]), np.int64(pending[i, 1]), pending[i, 2]
         i += 1
+        itself = c >= 0 and i == 1  # what is left of a token behind no byte of it is no business of its composite
         if added_only == 0:
+            if c >= 0 and not itself and states[t, S_FLAGS] & EXITED:
+                status = add_exit(h, c, asked)
+                if status < 0:
+                    return status
             for k in range(states[t, S_GUARDED], states[t, S_GUARDED] + states[t, S_NUM_GUARDED]):
                 u = np.int64(guarded[k, 1])
-                if states[u, S_EXTENDED] > states[u, S_KERNEL] and not _is_full(h, np.int64(guarded[k, 0])):
+                exited = c >= 0 and not itself and states[u, S_FLAGS] & EXITED != 0
+                added = states[u, S_EXTENDED] > states[u, S_KERNEL]
+                if (added or exited) and not _is_full(h, np.int64(guarded[k, 0])):
                     rest = guarded_trie(h, asked, np.int64(guarded[k, 0]))
                     if rest < 0:
                         return rest
-                    num_pending = _ask(h, u, rest, 1, num_pending)
-                    if num_pending < 0:
-                        return num_pending
+                    if exited:
+                        status = add_exit(h, c, rest)
+                        if status < 0:
+                            return status
+                    if added:
+                        num_pending = _ask(h, u, rest, 1, num_pending)
+                        if num_pending < 0:
+                            return num_pending
         base = states[t, S_ITEMS]
         for k in range(base + (states[t, S_KERNEL] if added_only else 0), base + states[t, S_EXTENDED]):
             pc, origin, arg = np.int64(items[k, 0]), np.int64(items[k, 1]), np.int64(items[k, 2])
-            num_leaves = _leaves(h, pc, arg)
-            if num_leaves < 0:
-                return num_leaves
+            composite = np.int64(0)
+            num_leaves = np.int64(0)
+            if rules[net[pc, 4], 1] & COMPOSED and not itself:
+                composite = _composite(h, asked, pc, arg)
+                if composite < 0:
+                    return composite
+                if entries[composite, E_KIND] == COMPOSING:
+                    composite = np.int64(0)
+                elif entries[composite, E_NUM_PARTS] < 0:
+                    continue
+            if composite == 0:
+                num_leaves = _leaves(h, pc, arg)
+                if num_leaves < 0:
+                    return num_leaves
             for leaf in range(max(num_leaves, 1)):
-                trie = asked
+                trie, guard = asked, np.int64(-1)
                 if num_leaves:
                     pc, arg, guard = np.int64(leaves[leaf, 0]), np.int64(leaves[leaf, 1]), np.int64(leaves[leaf, 2])
                     if guard >= 0:
@@ -308,10 +378,19 @@ def _resolve(h, s):
                         trie = guarded_trie(h, asked, guard)
                         if trie < 0:
                             return trie
-                called = net[pc, 0] == CALL  # an item that only calls a rule has the mask of the rule's start
+                # an item that only calls a rule has the mask of the rule's start
+                called = net[pc, 0] == CALL and composite == 0
+                here = t
+                if called and guard >= 0:  # behind a guard: t does not know of this call
+                    kernel[0, 0] = pc
+                    kernel[0, 1] = origin
+                    kernel[0, 2] = arg
+                    here = intern(h, 1)
+                    if here < 0:
+                        return here
                 if called and rules[net[pc, 1], 1] & APART:
                     kernel[0, 0] = rules[net[pc, 1], 0]
-                    kernel[0, 1] = t
+                    kernel[0, 1] = here
                     kernel[0, 2] = net[pc, 3]
                     inside = intern(h, 1)
                     if inside < 0:
@@ -320,16 +399,30 @@ def _resolve(h, s):
                     if num_pending < 0:
                         return num_pending
                     continue
+                e = composite
                 if called:
-                    e = _entry(h, trie, np.int64(rules[net[pc, 1], 0]), np.int64(net[pc, 3]))
-                else:
+                    start, count = np.int64(rules[net[pc, 1], 0]), np.int64(net[pc, 3])
+                    if rules[net[pc, 1], 1] & COMPOSED:
+                        e = _composite(h, trie, start, count)
+                        if e >= 0 and entries[e, E_KIND] == COMPOSING:
+                            e = np.int64(0)
+                        elif e >= 0 and entries[e, E_NUM_PARTS] < 0:
+                            continue
+                    if e == 0:
+                        e = _entry(h, trie, start, count)
+                elif e == 0:
                     e = _entry(h, trie, pc, arg)
                 if e < 0:
                     return e
-                num_parts = _add_part(h, e, first, num_parts)
+                part = np.int64(entries[e, E_BASE]) if entries[e, E_KIND] == SAME else e
+                num_parts = _add_part(h, part, first, num_parts)
                 if num_parts < 0:
                     return num_parts
-                if (entries[e, E_EXIT] >= 0 or entries[e, E_GUARDED]) and (called or origin > ROOT):
+                if c >= 0 and not called and origin == TOP:
+                    status = _add_exits(h, c, e)
+                    if status < 0:
+                        return status
+                elif (entries[e, E_EXIT] >= 0 or entries[e, E_GUARDED]) and (called or origin > ROOT):
                     if called:
                         kernel[0, 0] = net[pc, 2]
                         kernel[0, 1] = origin
@@ -345,7 +438,7 @@ def _resolve(h, s):
                 link = np.int64(entries[e, E_CALLS])
                 while link:
                     kernel[0, 0] = links[link, 1]
-                    kernel[0, 1] = t if called else origin
+                    kernel[0, 1] = here if called else origin
                     kernel[0, 2] = links[link, 2]
                     u = intern(h, 1)
                     if u < 0:
@@ -354,10 +447,42 @@ def _resolve(h, s):
                     if num_pending < 0:
                         return num_pending
                     link = np.int64(links[link, 3])
+    if h[NUM_WANTED] > num_wanted:
+        return h[NUM_WANTED] - num_wanted
+    if c >= 0:
+        return compose(h, c, first, num_parts)
     states[s, S_PARTS] = first
     states[s, S_NUM_PARTS] = num_parts
     h[COUNT + PARTS] = first + num_parts
     return 0
+
+
+@helper("int64(int64[::1], int64)")
+def _find_mask(h, s):
+    """`_resolve` state s, behind the composites that it lacks, and those that they lack. Returns 0 or a status."""
+    entries, wanted = i32xn(h, ENTRIES, ENTRY_WIDTH), i32(h, WANTED)
+    if h[WANTED_FOR] != s:  # otherwise the network has grown meanwhile, and it goes on where it stood
+        for k in range(h[NUM_WANTED]):
+            if entries[wanted[k], E_KIND] == COMPOSING:
+                entries[wanted[k], E_KIND] = UNBUILT
+        h[NUM_WANTED] = 0
+        h[WANTED_FOR] = s
+    while True:
+        while h[NUM_WANTED]:
+            c = np.int64(wanted[h[NUM_WANTED] - 1])
+            status = 0
+            if entries[c, E_NUM_PARTS] < 0:
+                entries[c, E_KIND] = COMPOSING
+                status = start_of_entry(h, ~np.int64(entries[c, E_PC]), np.int64(entries[c, E_ARG]))
+                if status >= 0:
+                    status = _resolve(h, status, np.int64(entries[c, E_TRIE]), c)
+            if status == 0:
+                h[NUM_WANTED] -= 1
+            if status < 0:
+                return status
+        status = _resolve(h, s, VOCABULARY, -1)
+        if status <= 0:
+            return status
 
 
 @helper("boolean(int64[::1], int64, uint32[:, ::1], int64, boolean)")
@@ -406,12 +531,12 @@ def fill_mask(h, s, out, index):
     """
     states, parts = i32xn(h, STATES, STATE_WIDTH), i32(h, PARTS)
     if states[s, S_NUM_PARTS] < 0:
-        status = _resolve(h, s)
+        status = _find_mask(h, s)
         if status < 0:
             return status
     begun = False
     for k in range(states[s, S_PARTS], states[s, S_PARTS] + states[s, S_NUM_PARTS]):
-        status = ensure(h, np.int64(parts[k]))  # its row may have been given up
+        status = built(h, np.int64(parts[k]))  # its row may have been given up
         if status < 0:
             return status
         begun = add_row(h, np.int64(parts[k]), out, index, begun)

@@ -29,6 +29,7 @@ from structgen_kernels.arena import (
     E_EXIT,
     E_GUARDED,
     E_KIND,
+    E_NUM_PARTS,
     E_PC,
     E_ROW,
     E_SEEN,
@@ -94,7 +95,7 @@ DONE = -2  # in EXIT_GUARDS, or for the pc in CALLED: what is in a trie already
 
 
 @helper("int64(int64[::1], int64, int64)")
-def _take_row(h, e, keep):
+def take_row(h, e, keep):
     """Give entry e a row: a fresh one, or the first but `keep` that the clock hand finds unused since its last pass."""
     owner, entries = i32x2(h, ROW_OWNER), i32xn(h, ENTRIES, ENTRY_WIDTH)
     n = h[COUNT + ROWS]
@@ -221,7 +222,7 @@ def _build(h, e):
     if status < 0:
         return status
     if total >= h[WIDE]:
-        row = bit_rows(h, ROWS)[_take_row(h, e, -1)]
+        row = bit_rows(h, ROWS)[take_row(h, e, -1)]
         row[:] = 0
         for k in range(num_ranges):
             for z in range(ranges[k, 0], ranges[k, 1]):
@@ -288,7 +289,7 @@ def _derive(h, e, note, base):
             if t < 0:
                 return t
             entries[e, E_EXIT] = t
-    r = _take_row(h, e, np.int64(entries[base, E_ROW]))
+    r = take_row(h, e, np.int64(entries[base, E_ROW]))
     row, source = bit_rows(h, ROWS)[r], bit_rows(h, ROWS)[entries[base, E_ROW]]
     if bounded:
         for w in range(row.shape[0]):
@@ -335,6 +336,7 @@ def find_entry(h, trie, pc, arg):
     entries[e, E_GUARDED] = 0
     entries[e, E_CALLS] = 0
     entries[e, E_SEEN] = 0
+    entries[e, E_NUM_PARTS] = -1
     entries[e, E_KIND] = UNBUILT
     h[COUNT + ENTRIES] = e + 1
     table[p, ROW] = e

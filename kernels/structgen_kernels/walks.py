@@ -17,6 +17,7 @@ from structgen_kernels.arena import (
     CALLED,
     CAPACITY,
     CLASSES,
+    COMPOSED,
     END,
     ENDS,
     EXIT_GUARDS,
@@ -28,10 +29,12 @@ from structgen_kernels.arena import (
     FAIL,
     FIRST_BYTE,
     FOREVER,
+    GUARD,
     GUARDED,
     ITEMS,
     JUMP,
     KERNEL,
+    LAZY,
     LEFT,
     LOOPS,
     MARK,
@@ -60,6 +63,7 @@ from structgen_kernels.arena import (
     SET,
     SIBLING_AT,
     SIBLINGS,
+    SPLIT,
     STACK,
     STATE_WIDTH,
     STATES,
@@ -217,7 +221,8 @@ def _target(h, pc, arg, byte):
 @helper("int64(int64[::1], int64, int64, int64)")
 def walk(h, trie, pc, arg):
     """Walk a trie from the item (pc, unknown caller, arg): runs of alive tokens go to RANGES, nodes where the caller's
-    rule completes to EXITS, nodes where the item does nothing but call a rule to CALLED.
+    rule completes to EXITS, nodes where the item does nothing but call a rule to CALLED, and, if its items have
+    composites, nodes where it has a choice.
 
     As long as there is but one item, and it waits for a byte, there is no state: literals, keys and lists of values are
     walked without any. On STACK such an item is ALONE, and (pc, arg) in PAIRS.
@@ -235,7 +240,8 @@ def walk(h, trie, pc, arg):
     guard = np.int64(tries[trie, T_GUARD])
     by_first_byte = tries[trie, T_FIRST] == tries[VOCABULARY, T_FIRST] and end == tries[VOCABULARY, T_END]
     siblings, at, listed = i32x2(h, SIBLINGS), i32(h, SIBLING_AT), np.int64(tries[VOCABULARY, T_END])
-    caller = ROOT if i32x3(h, RULES)[net[pc, 4], 1] & ROOTED else TOP
+    flags = i32x3(h, RULES)[net[pc, 4], 1]
+    caller, composed = ROOT if flags & ROOTED else TOP, flags & COMPOSED != 0
     settled, counter = _settled(h, pc, arg)
     if settled < 0:
         return settled
@@ -311,7 +317,7 @@ def walk(h, trie, pc, arg):
                 stack[depth + 1] = ALONE
                 alone[depth + 1, 0] = target
                 alone[depth + 1, 1] = counter
-            elif op == CALL or (op == END and caller == TOP):
+            elif op == CALL or (op == END and caller == TOP) or (composed and op in (SPLIT, GUARD, LAZY)):
                 if op == END:
                     if num_exits >= h[CAPACITY + EXITS] - h[EXIT_LISTS]:
                         status = full(h, EXITS)

@@ -278,7 +278,7 @@ class Network:
         key = rule.key if rule.key is not None else self.name_of(rule)
         index = self._rules.get(key)
         if index is None:
-            index = self._rules[key] = self._new_rule(rule, k.APART if rule.apart else 0)
+            index = self._rules[key] = self._new_rule(rule, k.APART * rule.apart | k.COMPOSED * rule.composed)
             if rule.role:
                 self.roles[index] = rule.role
         return index

@@ -77,6 +77,7 @@ class _Lowering:
                 lambda: self.edges(name, 0, column),
                 key=("indented", self.lines.digest, name, column),
                 apart=column is not None,
+                composed=column is None,
             )
         return self._rules[key]
 

@@ -83,7 +83,7 @@ class Lowering:
         found = self._rules.get(name)
         if found is None:
             key = ("grammar", self.scanned.digest, self.tag, name)
-            found = self._rules[name] = Rule(name, lambda: self.state(name, 0), key=key)
+            found = self._rules[name] = Rule(name, lambda: self.state(name, 0), key=key, composed=True)
         return found
 
     def state(self, name: str, state: int, behind: int | None = None) -> Node:

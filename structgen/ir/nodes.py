@@ -160,9 +160,10 @@ class Rule:
     equal; `MEMBERS`, an object no two keys of which are; `ITEM`, each item or additional key of one.
     `apart` says that there are many rules like it, that begin with calls of the same rules: masks where it is called
     are put together from theirs, and it has none of its own.
+    `composed` says that it calls many rules and is itself called in many contexts: masks within it are kept with it.
     """
 
-    __slots__ = ("_body", "apart", "key", "name", "nullable", "role")
+    __slots__ = ("_body", "apart", "composed", "key", "name", "nullable", "role")
 
     def __init__(
         self,
@@ -173,12 +174,14 @@ class Rule:
         nullable: bool = False,
         role: int = NO_ROLE,
         apart: bool = False,
+        composed: bool = False,
     ) -> None:
         self.name = name
         self.key = key
         self.nullable = nullable
         self.role = role
         self.apart = apart
+        self.composed = composed
         self._body = Lazy(thunk)
 
     def body(self) -> Node:

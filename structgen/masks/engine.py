@@ -99,6 +99,8 @@ def _capacities(vocab: Vocabulary, limits: Limits) -> dict[int, int]:
         k.ASKED: 1 << 17,
         k.NEEDS: 1 << 12,
         k.NOTES: 1 << 18,
+        k.SCRATCH: 1,
+        k.WANTED: 1 << 14,
         k.PAIRS: vocab.max_spelled_bytes + 2,
         k.ENDING: len(vocab.eos_token_ids),
         k.SHORT: min(vocab.max_spelled_bytes + 1, LENGTH_ROWS),

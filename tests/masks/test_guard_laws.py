@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from structgen.compiler import CompiledGrammar
 from structgen.ir import Bytes, Call, Guard, Literal, Node, Rule, Star, alt, byte_set, literal, optional, seq
 from structgen.reference import Recognizer
+from structgen.types import Limits
 from structgen.vocab import Vocabulary
 
 ALPHABET = b"ab1= ("
@@ -40,7 +42,8 @@ TERMINALS: list[Node] = [
 
 @st.composite
 def grammars(draw: st.DrawFn) -> Node:
-    """A few rules that call each other; terminals are rules of their own or written out; each rule has a way out."""
+    """A few rules that call each other, some of which have composites; terminals are rules of their own or written out;
+    each rule has a way out."""
     names = range(draw(st.integers(1, 4)))
     shared = [Rule(f"T{i}", lambda node=node: node) for i, node in enumerate(TERMINALS)]
     rules: list[Rule] = []
@@ -59,7 +62,8 @@ def grammars(draw: st.DrawFn) -> Node:
         parts = [seq(*(Call(rules[p]) if isinstance(p, int) else p for p in option)) for option in bodies[i]]
         return alt(*parts, seq(*ways_out[i]))
 
-    rules.extend(Rule(f"R{i}", lambda i=i: body(i)) for i in names)
+    composed = draw(st.lists(st.booleans(), min_size=4, max_size=4))
+    rules.extend(Rule(f"R{i}", lambda i=i: body(i), composed=composed[i]) for i in names)
     return Call(rules[0])
 
 
@@ -69,20 +73,36 @@ def allowed(row: Any) -> set[int]:
 
 @given(grammars(), st.data())
 def test_masks_of_guarded_grammars_are_what_brute_force_allows(root: Node, data: st.DataObject) -> None:
-    grammar, recognizer = CompiledGrammar(root, VOCAB, report=None), Recognizer(root)
+    check_masks(CompiledGrammar(root, VOCAB, report=None), root, data)
+
+
+@given(grammars(), st.data())
+def test_masks_whose_rows_are_given_up_are_made_again(root: Node, data: st.DataObject) -> None:
+    """Nearly every mask is a bit row here, and there are sixteen."""
+    with patch("structgen.masks.engine.WIDE_TOKENS", 4):
+        grammar = CompiledGrammar(root, VOCAB, report=None, limits=Limits(max_row_bytes=1))
+    check_masks(grammar, root, data)
+
+
+def check_masks(grammar: CompiledGrammar, root: Node, data: st.DataObject) -> None:
+    """Masks along a drawn text, and once more from its start, are those of the specification."""
+    recognizer = Recognizer(root)
     matcher = grammar.matcher()
     row = np.zeros((1, VOCAB.num_words), np.int32)
-    text = b""
+    text, rows = b"", []
     for _ in range(6):
         matcher.fill_next_token_bitmask(row)
         ids = allowed(row[0])
         expected = recognizer.mask(text, TOKENS) | ({EOS} if recognizer.accepts(text) else set())
         assert ids == expected, text
+        rows.append(row.copy())
         if not ids - {EOS}:
             break
         token = data.draw(st.sampled_from(sorted(ids - {EOS})))
         assert matcher.accept_token(token)
         text += TOKENS[token]
+    grammar.matcher().fill_next_token_bitmask(row)
+    assert (row == rows[0]).all()
 
 
 @given(grammars(), st.data())
