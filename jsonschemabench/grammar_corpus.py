@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
+from unittest.mock import patch
 
 from jsonschemabench.engines.packages import require
 
@@ -89,9 +90,21 @@ def oracle(grammar: str, source: str) -> tuple[str, Oracle]:
         language = require("the oracle", f"tree_sitter_{grammar}", f"tree-sitter-{grammar}")
         parser = tree_sitter.Parser(tree_sitter.Language(language.language()))
         return "tree-sitter", lambda text: not parser.parse(text.encode()).root_node.has_error
+    reader, refusal = lark_reader(source)
+    return "lark", lambda text: _reads(reader, refusal, text)
+
+
+def lark_reader(source: str) -> tuple[Any, type[Exception]]:
+    """lark's parser of a grammar, LALR with the contextual lexer, and what it raises for a text it does not take.
+
+    Raises `CorpusProblem` where it cannot read the grammar.
+    """
     lark = require("the oracle", "lark", "lark")
-    reader = lark.Lark(source, parser="lalr", lexer="contextual")
-    return "lark", lambda text: _reads(reader, lark.exceptions.UnexpectedInput, text)
+    with patch.object(lark.lexer, "has_interegular", False):  # it would look for collisions, for minutes with Unicode
+        try:
+            return lark.Lark(source, parser="lalr", lexer="contextual"), lark.exceptions.UnexpectedInput
+        except lark.exceptions.GrammarError as error:
+            raise CorpusProblem(f"lark cannot read the grammar: {str(error).splitlines()[0]}") from error
 
 
 def _python(text: str) -> bool:

@@ -1,17 +1,17 @@
 """``grammars``: a shipped grammar on real files, byte for byte and token by token, beside llguidance.
 
-Both engines read the same tokens in one process and take turns file by file, so what counts is the ratio, on texts that
-both read to the end. llguidance gets the same Lark text; where it has no word for something in it (priorities,
-look-ahead in terminals), it gets the text without, which takes more texts, and the table says so. Templates, `%declare`
-and with it indentation it cannot express.
+Both engines read the same tokens in one process and take turns file by file, so what counts is the ratio, over the
+masks in front of all tokens that both have read. Times are CPU time of the measuring thread. llguidance gets the same
+Lark text in its own dialect (see `llguidance_lark`): where it has no word for something in it (priorities, look-ahead),
+it gets the text without, and the tables say so. Indentation it cannot express.
 """
 
 from __future__ import annotations
 
 import random
-import re
 import time
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,12 +24,18 @@ from jsonschemabench.engines.base import EngineUnavailable, Refused, Settings
 from jsonschemabench.engines.llguidance import LlguidanceEngine
 from jsonschemabench.engines.packages import require
 from jsonschemabench.grammar_corpus import CorpusProblem, Oracle, mutations, oracle, texts
+from jsonschemabench.grammar_texts import Deriver
+from jsonschemabench.llguidance_lark import CannotExpress, adapted
 from jsonschemabench.table import Table, microseconds, number, ratio, show
 from jsonschemabench.times import Times
 from jsonschemabench.tokenizer import Tokenizer
 
-_PRIORITY = re.compile(r"(?m)^([_A-Z][_A-Z0-9]*)\.-?[0-9]+(?=\s*:)")
+_clock = time.thread_time_ns
 _MUTATED_BYTES = 20_000  # larger files are not mutated: an oracle reads the whole file for each mutation
+
+
+DERIVED = 40  # texts, where there are no files
+SHORTEST_DERIVED = 20  # characters
 
 
 @dataclass
@@ -48,7 +54,7 @@ class Count:
     """Texts that the oracle takes and we do not: name, byte offset, and what stands there."""
     mask_ns: list[int] = field(default_factory=list)
     beside_ns: list[int] = field(default_factory=list)
-    """Of the texts that llguidance read, too."""
+    """Of the tokens that llguidance read, too."""
     peer_ns: list[int] = field(default_factory=list)
     peer_texts: int = 0
     peer_missed: int = 0
@@ -69,10 +75,10 @@ class Ours:
         warm = structgen.compile_grammar('start: "a"', self.vocab).matcher()  # kernels and tables
         warm.fill_next_token_bitmask(self.bitmask)
         for _ in range(2):
-            begin = time.perf_counter_ns()
+            begin = _clock()
             self.compiled = structgen.compile_grammar(self.source, self.vocab)
             self.compiled.matcher().fill_next_token_bitmask(self.bitmask)
-            count.compile_ms.append((time.perf_counter_ns() - begin) / 1e6)
+            count.compile_ms.append((_clock() - begin) / 1e6)
 
     def accepts(self, data: bytes) -> int:
         """-1 if a text is taken, otherwise the offset of the byte that is not; its length if it may not end there."""
@@ -90,7 +96,7 @@ class Ours:
 
     def read(self, tokens: list[int], times: list[int]) -> bool:
         """Whether each token is in the mask before it and the text may then end; the masks' times are added."""
-        matcher, bitmask, clock = self.compiled.matcher(), self.bitmask, time.perf_counter_ns
+        matcher, bitmask, clock = self.compiled.matcher(), self.bitmask, _clock
         for token in tokens:
             begin = clock()
             matcher.fill_next_token_bitmask(bitmask)
@@ -111,75 +117,35 @@ class Peer:
         engine.setup(tokenizer, Settings(profile="default"))
         library = require(engine.name, "llguidance", "llguidance")
         self.version = engine.version()
-        self.wider = False
         self.bitmask = np.zeros((1, -(-tokenizer.vocab_size // 32)), np.int32)
-        begin = time.perf_counter_ns()
-        matcher = self._matcher(library, engine, source)
-        if matcher.is_error():
-            self.wider = True
-            begin = time.perf_counter_ns()
-            matcher = self._matcher(library, engine, without_look_ahead(_PRIORITY.sub(r"\1", source)))
+        try:
+            own = adapted(source)
+            self.dropped = own.dropped
+            begin = _clock()
+            grammar = library.LLMatcher.grammar_from_lark(own.text)
+            matcher = library.LLMatcher(engine._tokenizer, grammar, log_level=0)
+        except (CannotExpress, ValueError) as error:
+            raise Refused(str(error)) from error
         if matcher.is_error():
             raise Refused(str(matcher.get_error()))
         self._fill(matcher)
-        count.peer_compile_ms = (time.perf_counter_ns() - begin) / 1e6
+        count.peer_compile_ms = (_clock() - begin) / 1e6
         self.prototype = matcher
-
-    @staticmethod
-    def _matcher(library: Any, engine: LlguidanceEngine, source: str) -> Any:
-        try:
-            return library.LLMatcher(engine._tokenizer, library.LLMatcher.grammar_from_lark(source), log_level=0)
-        except ValueError as error:
-            raise Refused(str(error)) from error
 
     def _fill(self, matcher: Any) -> None:
         matcher.unsafe_compute_mask_ptr(self.bitmask.ctypes.data, self.bitmask.nbytes)
 
-    def read(self, tokens: list[int], times: list[int]) -> bool:
-        """Whether each token is in the mask before it; the masks' times are added."""
-        matcher, bitmask, clock = self.prototype.deep_copy(), self.bitmask, time.perf_counter_ns
-        for token in tokens:
-            begin = clock()
+    def read(self, tokens: list[int], times: list[int]) -> int:
+        """How many tokens are in the mask before them, one after the other; the times of these masks are added."""
+        matcher, bitmask = self.prototype.deep_copy(), self.bitmask
+        for num_read, token in enumerate(tokens):
+            begin = _clock()
             self._fill(matcher)
-            times.append(clock() - begin)
+            took = _clock() - begin
             if not bitmask[0, token >> 5] >> (token & 31) & 1 or not matcher.consume_token(token):
-                return False
-        return True
-
-
-def without_look_ahead(source: str) -> str:
-    """A Lark text without the look-ahead in its patterns."""
-    out: list[str] = []
-    i = 0
-    while i < len(source):
-        if source[i] == "\\":
-            out.append(source[i : i + 2])
-            i += 2
-        elif source.startswith(("(?!", "(?="), i):
-            i = _closing(source, i) + 1
-        else:
-            out.append(source[i])
-            i += 1
-    return re.sub(r"(?m)\s+//[im]*\s*$", "", "".join(out).replace("\\b", ""))
-
-
-def _closing(source: str, i: int) -> int:
-    """The index of the bracket that closes the group at i."""
-    depth, inside_class = 0, False
-    while i < len(source):
-        char = source[i]
-        if char == "\\":
-            i += 1
-        elif inside_class:
-            inside_class = char != "]"
-        elif char == "[":
-            inside_class = True
-        elif char in "()":
-            depth += 1 if char == "(" else -1
-            if not depth:
-                return i
-        i += 1
-    raise CorpusProblem("a look-ahead that is not closed")
+                return num_read
+            times.append(took)
+        return len(tokens)
 
 
 def measure(
@@ -203,11 +169,13 @@ def measure(
     if peer:
         try:
             other = Peer(ours.source, tokenizer, count)
-            beside = f"llguidance {other.version}" + (", without priorities and look-ahead" if other.wider else "")
+            beside = ", without ".join(
+                [f"llguidance {other.version}", *([" and ".join(other.dropped)] if other.dropped else [])]
+            )
         except (Refused, EngineUnavailable) as problem:
             beside = "cannot express it: " + str(problem).strip().splitlines()[0]
     rng = random.Random(seed)
-    found = list(texts(grammar, folders, max_bytes=max_bytes, seed=seed))
+    found = _found(grammar, ours.source, folders, takes, max_bytes=max_bytes, seed=seed, num_texts=num_texts)
     bar = progress.add_task(grammar, total=min(num_texts or len(found), len(found)))
     for name, text in found:
         if num_texts is not None and count.accepted_by_oracle >= num_texts:
@@ -222,6 +190,24 @@ def measure(
             _mutate(count, ours, takes, text, rng, min(missing, 10))
         progress.update(bar, advance=1)
     return count, oracle_name, beside
+
+
+def _found(
+    grammar: str,
+    source: str,
+    folders: list[Path],
+    takes: Oracle,
+    *,
+    max_bytes: int,
+    seed: int,
+    num_texts: int | None,
+) -> list[tuple[str, str]]:
+    """(name, text) of the files of a language; without any folder texts derived at random that the oracle takes."""
+    if folders:
+        return list(texts(grammar, folders, max_bytes=max_bytes, seed=seed))
+    drawn = enumerate(islice(Deriver(source, seed=seed).texts(), 100 * (num_texts or DERIVED)))
+    long = ((f"derived {place}", text) for place, text in drawn if len(text) >= SHORTEST_DERIVED and takes(text))
+    return list(islice(long, num_texts or DERIVED))
 
 
 def _wanted(count: Count, num_tokenised: int | None) -> bool:
@@ -246,11 +232,10 @@ def _read(count: Count, ours: Ours, other: Peer | None, name: str, text: str, to
     if other is not None:
         count.peer_texts += 1
         theirs: list[int] = []
-        if other.read(tokens, theirs):
-            count.peer_ns += theirs
-            count.beside_ns += times
-        else:
-            count.peer_missed += 1
+        both = min(other.read(tokens, theirs), len(times))
+        count.peer_ns += theirs[:both]
+        count.beside_ns += times[:both]
+        count.peer_missed += both < len(tokens)
 
 
 def _mutate(count: Count, ours: Ours, takes: Oracle, text: str, rng: random.Random, number: int) -> None:
@@ -278,7 +263,7 @@ def tables(grammar: str, count: Count, oracle_name: str, beside: str) -> list[Ta
     rows = [[name, microseconds(value)] for name, value in ours.rows()]
     if count.peer_ns:
         same, theirs = Times.of([count.beside_ns]), Times.of([count.peer_ns])
-        columns += ["on texts both read", "llguidance", "times structgen's"]
+        columns += ["on tokens both read", "llguidance", "times structgen's"]
         for row, (_, base), (_, value) in zip(rows, same.rows(), theirs.rows(), strict=True):
             row += [microseconds(base), microseconds(value), ratio(value, base)]
         rows.append(["compile, ms", f"{count.compile_ms[0]:.0f}", "", f"{count.peer_compile_ms:.0f}", ""])
@@ -288,13 +273,54 @@ def tables(grammar: str, count: Count, oracle_name: str, beside: str) -> list[Ta
     ]
 
 
+def comparison(results: list[tuple[str, Count, str]], problems: dict[str, str]) -> Table:
+    """A row for each grammar: masks of both, and the ratios."""
+    rows = []
+    for grammar, count, beside in results:
+        ours = Times.of([count.beside_ns or count.mask_ns])
+        row = [grammar, number(count.tokenised), number(len(count.beside_ns or count.mask_ns))]
+        row += [microseconds(ours.mean_us), microseconds(ours.percentiles_us[1])]
+        if count.peer_ns:
+            theirs = Times.of([count.peer_ns])
+            row += [microseconds(theirs.mean_us), microseconds(theirs.percentiles_us[1])]
+            row += [ratio(theirs.mean_us, ours.mean_us), ratio(theirs.percentiles_us[1], ours.percentiles_us[1])]
+            read = f"reads {count.peer_texts - count.peer_missed} of {count.peer_texts}"
+            rows.append([*row, "; ".join([read, *beside.split(", ")[1:]])])
+        else:
+            rows.append([*row, "—", "—", "—", "—", beside])
+    rows += [[grammar, *["—"] * 8, problem] for grammar, problem in problems.items()]
+    columns = [
+        "grammar",
+        "texts",
+        "masks",
+        "mean",
+        "p50",
+        "llguidance, mean",
+        "p50",
+        "× (mean)",
+        "× (p50)",
+        "llguidance",
+    ]
+    note = "CPU µs a mask, over the tokens that both have read, first visits included."
+    return Table("Shipped grammars beside llguidance", columns, rows, note=note, text_columns=frozenset({0, 9}))
+
+
 def _share(part: int, whole: int) -> str:
     return f"{part:,} of {whole:,} ({100 * part / whole:.2f} %)" if whole else "—"
 
 
 def grammars(
-    grammar: Annotated[str, typer.Option("--grammar", "-g", help="A grammar that ships, such as python.")],
-    files: Annotated[list[Path], typer.Option("--files", "-f", help="A folder of texts, or a file; may be repeated.")],
+    grammar: Annotated[
+        list[str] | None,
+        typer.Option("--grammar", "-g", help="A grammar that ships, such as python; may be repeated with --compare."),
+    ] = None,
+    files: Annotated[
+        list[Path] | None,
+        typer.Option("--files", "-f", help="A folder of texts, or a file; may be repeated. Without: derived texts."),
+    ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="One table: all grammars (or those named) beside llguidance, a row each.")
+    ] = False,
     tokenizer: opt.TokenizerPath = None,
     eos: opt.Eos = None,
     sample: Annotated[int | None, typer.Option("--sample", min=1, help="Stop after so many texts.")] = None,
@@ -309,21 +335,51 @@ def grammars(
     as_markdown: opt.AsMarkdown = False,
 ) -> None:
     """A shipped grammar on real files: texts accepted, mistakes refused, time of every mask, beside llguidance."""
+    import structgen
+
     messages = opt.message_console()
+    names = grammar or (structgen.list_grammars() if compare else [])
+    if not names or (len(names) > 1 and not compare):
+        raise typer.BadParameter("name one grammar, or --compare several", param_hint="--grammar")
+    reader = opt.tokenizer_of(tokenizer, eos)
+    results: list[tuple[str, Count, str]] = []
+    problems: dict[str, str] = {}
+    shown: list[Table] = []
     with Progress(console=messages) as progress:
-        count, oracle_name, beside = measure(
-            grammar,
-            files,
-            opt.tokenizer_of(tokenizer, eos),
-            num_texts=sample,
-            num_tokenised=tokenised,
-            num_mutations=mutated,
-            max_bytes=max_bytes,
-            seed=seed,
-            peer=peer,
-            progress=progress,
-        )
-    for line in count.missed[:show_missed]:
-        messages.print(line, markup=False, highlight=False)
-    shown = tables(grammar, count, oracle_name, beside)
+        for name in names:
+            folders = _with_files(name, files or [], max_bytes) if compare else files or []
+            try:
+                count, oracle_name, beside = measure(
+                    name,
+                    folders,
+                    reader,
+                    num_texts=sample,
+                    num_tokenised=tokenised,
+                    num_mutations=mutated,
+                    max_bytes=max_bytes,
+                    seed=seed,
+                    peer=peer,
+                    progress=progress,
+                )
+            except (CorpusProblem, EngineUnavailable) as problem:
+                if not compare:
+                    raise
+                problems[name] = f"no texts: {problem}"
+                continue
+            results.append((name, count, beside))
+            for line in count.missed[:show_missed]:
+                messages.print(line, markup=False, highlight=False)
+            if not compare:
+                shown = tables(name, count, oracle_name, beside)
+    if compare:
+        shown = [comparison(results, problems)]
     show(shown, markdown=as_markdown, console=opt.output_console(), write=typer.echo)
+
+
+def _with_files(grammar: str, folders: list[Path], max_bytes: int) -> list[Path]:
+    """The folders, if there is a text of the language below them; none of them otherwise."""
+    try:
+        found = any(texts(grammar, folders, max_bytes=max_bytes, seed=0)) if folders else False
+    except CorpusProblem:
+        found = False
+    return folders if found else []

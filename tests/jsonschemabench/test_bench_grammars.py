@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from typer.testing import CliRunner
 
 from jsonschemabench.cli import app
 from jsonschemabench.grammar_corpus import CorpusProblem, mutations, oracle, statements, texts
-from jsonschemabench.grammars import without_look_ahead
+from jsonschemabench.grammar_texts import Deriver
+from jsonschemabench.llguidance_lark import CannotExpress, adapted
 
 
 def test_texts_are_files_of_the_language(tmp_path: Path) -> None:
@@ -51,9 +53,54 @@ def test_mutations_are_refused_by_the_oracle() -> None:
     assert not any(map(takes, found))
 
 
-def test_patterns_without_look_ahead() -> None:
-    source = r"A: /(?!(if|else)\b)[a-z(]+(?![)\]])/" + "\nB: /\\(?x(?=[(])/\n"
-    assert without_look_ahead(source) == "A: /[a-z(]+/\nB: /\\(?x/\n"
+def test_lark_for_llguidance() -> None:
+    source = (
+        "start: pair{A} pair{word} // twice\n"
+        "?word: A\n"
+        'pair{x}: x "{" pair{x}? "}"\n'
+        r"A.2: /(?!(if|else)\b)[a-z(]+(?![)\]])/" + "\nB: /\\\\(?x(?=[(])/\nC: /(?!0)[0-9]+/i\n%ignore /[ ]/\n"
+    )
+    found = adapted(source)
+    assert found.dropped == ("look-ahead", "priorities") or found.dropped == ("priorities", "look-ahead")
+    assert found.text.splitlines() == [
+        '%llguidance {"allow_initial_skip": true}',
+        "start: pair_of_a pair_of_word ",
+        "?word: A",
+        "A: (/[a-z(]+/ & ~/(if|else)/)",
+        r"B: /\\(?x/",
+        "C: /[0-9]+/i",
+        "%ignore /[ ]/",
+        'pair_of_a: A "{" pair_of_a? "}"',
+        'pair_of_word: word "{" pair_of_word? "}"',
+    ]
+    with pytest.raises(CannotExpress, match="indentation"):
+        adapted("%declare _INDENT\n")
+
+
+@pytest.mark.parametrize(
+    "grammar", ["arithmetic", "csv", "first_order_logic", "graphql", "regex", "s_expression", "xml"]
+)
+def test_derived_texts_are_of_the_language(grammar: str) -> None:
+    import structgen
+
+    source = structgen.load_grammar(grammar)
+    _, takes = oracle(grammar, source)
+    drawn = list(islice(Deriver(source, seed=3, num_terminals=30).texts(), 40))
+    assert len(set(drawn)) > 20
+    assert sum(map(takes, drawn)) > 10
+    assert drawn == list(islice(Deriver(source, seed=3, num_terminals=30).texts(), 40))
+
+
+def test_the_comparison(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"a": [1, 2, "x\\n", null], "b": {}}')
+    arguments = ["grammars", "--compare", "-g", "json", "-g", "arithmetic", "-g", "markdown_table", "-g", "python"]
+    result = CliRunner().invoke(app, [*arguments, "-f", str(tmp_path), "--sample", "2", "--markdown"])
+    assert result.exit_code == 0, result.output
+    assert [line.split("|")[1].strip() for line in result.output.splitlines() if line.startswith("| ")][
+        1:
+    ] == arguments[3::2]
+    assert "reads 1 of 1" in result.output
+    assert "cannot express it: %declare: indentation" in result.output or "no texts" in result.output
 
 
 def test_the_command(tmp_path: Path) -> None:
