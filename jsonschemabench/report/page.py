@@ -16,6 +16,8 @@ from jsonschemabench.table import Table
 
 STYLE = Path(__file__).parents[1] / "data" / "report.css"
 TITLE = "JSON Schema decoding: benchmark report"
+LONG_TEXT = 40
+"""Letters from which on a column is given more room, so that its rows do not grow tall."""
 
 SHEET_WIDTH, SHEET_CELL_HEIGHT, SHEET_HEAD = 1000, 440, 90
 """The picture: two figures side by side in cells of one height, in CSS pixels."""
@@ -107,7 +109,10 @@ def _cells(table: Table, row: Sequence[str], links: dict[str, str]) -> str:
 
 
 def _class(table: Table, index: int) -> str:
-    return ' class="text"' if index in table.text_columns else ""
+    if index not in table.text_columns:
+        return ""
+    is_long = index > 0 and any(len(row[index]) > LONG_TEXT for row in table.rows)
+    return ' class="text long"' if is_long else ' class="text"'
 
 
 def _anchor(case_id: Any) -> str:

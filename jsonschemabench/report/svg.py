@@ -7,13 +7,17 @@ that the page defines for light and dark; markers and dashes tell series apart w
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
 WIDTH = 480
 NUM_STYLES = 6
 TOP, RIGHT, BOTTOM = 12, 28, 46
+LETTER = 9.0
+"""Room for a letter of a label at the size that a phone shows, in the widest fonts that browsers take for it."""
+LONGEST_LABEL = 24
+"""Letters; what is longer is cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ def linear_scale(label: str, high: float, unit: str) -> Scale:
 
 def line_chart(chart_id: str, title: str, description: str, series: Sequence[Series], x: Scale, y: Scale) -> str:
     """Curves; a cross at the upper edge stands where one breaks."""
-    left, height = 68, 300
+    left, height = _room(label for _, label in y.ticks), 300
     box = (left, TOP, WIDTH - left - RIGHT, height - TOP - BOTTOM)
     parts = [_grid(box, x, y)]
     for curve in series:
@@ -103,12 +107,13 @@ def line_chart(chart_id: str, title: str, description: str, series: Sequence[Ser
 
 def bar_chart(chart_id: str, title: str, description: str, rows: Sequence[tuple[str, Sequence[Bar]]], x: Scale) -> str:
     """Rows of bars, one bar a series."""
-    left, lane, gap = 165, 11, 10
+    labels = [label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 1]}…" for label, _ in rows]
+    left, lane, gap = _room(labels), 11, 10
     height = TOP + sum(lane * len(bars) + gap for _, bars in rows) + BOTTOM
     box = (left, TOP, WIDTH - left - RIGHT, height - TOP - BOTTOM)
     parts = [_grid(box, x, None)]
     top = TOP + gap / 2
-    for label, bars in rows:
+    for label, (_, bars) in zip(labels, rows, strict=True):
         middle = top + lane * len(bars) / 2
         parts.append(
             f'<text class="label" x="{left - 8}" y="{middle + 4:.1f}" text-anchor="end">{escape(label)}</text>'
@@ -123,6 +128,11 @@ def bar_chart(chart_id: str, title: str, description: str, rows: Sequence[tuple[
             top += lane
         top += gap
     return _svg(chart_id, title, description, height, parts)
+
+
+def _room(labels: Iterable[str]) -> float:
+    """What is left of a plotting area: its labels, right-aligned."""
+    return max(68.0, 10 + LETTER * max(map(len, labels), default=0))
 
 
 def swatch(style: int) -> str:
