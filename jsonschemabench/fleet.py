@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import wait
 from typing import Any, Protocol, TypeVar
 
-from jsonschemabench.lane import Lane, Outcome, SetUp
+from jsonschemabench.lane import Lane
+from jsonschemabench.outcome import Outcome, SetUp
 from jsonschemabench.process import keep_off
 
 TaskT = TypeVar("TaskT")

@@ -19,7 +19,7 @@ import typer
 from jsonschemabench import options as opt
 from jsonschemabench.case import Case
 from jsonschemabench.dataset import Dataset, load_dataset
-from jsonschemabench.lane import Limits
+from jsonschemabench.outcome import Limits
 from jsonschemabench.sample import sample_cases
 from jsonschemabench.saying import print_figures, say_skipped
 from jsonschemabench.table import Table

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from jsonschemabench.engines import engine_names
-from jsonschemabench.lane import Limits
+from jsonschemabench.outcome import Limits
 from jsonschemabench.tokenizer import Tokenizer, default_tokenizer_path
 
 Engines = Annotated[

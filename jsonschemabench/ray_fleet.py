@@ -18,7 +18,8 @@ from typing import Any
 
 from jsonschemabench.engines.base import EngineUnavailable
 from jsonschemabench.fleet import TaskT
-from jsonschemabench.lane import HarnessError, Lane, Outcome, SetUp
+from jsonschemabench.lane import HarnessError, Lane
+from jsonschemabench.outcome import Outcome, SetUp
 from jsonschemabench.process import keep_off
 
 INSTALL = "pip install 'structgen[ray]'"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from jsonschemabench.lane import Limits, Outcome
 from jsonschemabench.measure import NUM_SLOWEST
+from jsonschemabench.outcome import Limits, Outcome
 from jsonschemabench.runfile import Kind, Run
 
 PASSING, REFUSED, TIMEOUT, CRASH, MEMORY, FAILING = "passing", "refused", "timeout", "crash", "memory", "failing"

@@ -19,8 +19,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from jsonschemabench.engines import Engine, EngineUnavailable, Settings, make_engine
 from jsonschemabench.fleet import Fleet, LocalFleet
-from jsonschemabench.lane import Lane, Limits, Outcome, SetUp
+from jsonschemabench.lane import Lane
 from jsonschemabench.measure import Job, measure_case
+from jsonschemabench.outcome import Limits, Outcome, SetUp
 from jsonschemabench.process import memory_is_watched
 from jsonschemabench.record import RECORDS, record_of
 from jsonschemabench.runfile import Header, Kind, Run, RunFile, file_of, header_line, read_runs, row_line

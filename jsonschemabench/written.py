@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jsonschemabench.lane import Limits, Outcome
+from jsonschemabench.outcome import Limits, Outcome
 from jsonschemabench.record import REFUSED
 from jsonschemabench.runfile import Kind, Run
 from jsonschemabench.writing import END, LENGTH, STUCK, Task

@@ -8,8 +8,8 @@ from typing import Any
 
 from jsonschemabench.engines import Engine, make_engine
 from jsonschemabench.engines.unconstrained import UNCONSTRAINED, UnconstrainedEngine
-from jsonschemabench.lane import Limits, Outcome
 from jsonschemabench.model import Model
+from jsonschemabench.outcome import Limits, Outcome
 from jsonschemabench.running import Plan
 from jsonschemabench.writing import Task, Writer
 from jsonschemabench.written import WRITTEN, Written, written_of

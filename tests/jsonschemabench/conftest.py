@@ -11,8 +11,9 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, pre_tokenizers
 
 from jsonschemabench.engines import Settings
-from jsonschemabench.lane import Lane, Limits
+from jsonschemabench.lane import Lane
 from jsonschemabench.measure import Bench, Job, measure_case
+from jsonschemabench.outcome import Limits
 from jsonschemabench.tokenizer import Tokenizer
 
 

@@ -13,8 +13,9 @@ import pytest
 from bench_fakes import AbsentEngine, BrokenEngine, FakeEngine, case
 
 from jsonschemabench.engines import EngineUnavailable
-from jsonschemabench.lane import HarnessError, Lane, Limits
+from jsonschemabench.lane import HarnessError, Lane
 from jsonschemabench.measure import Bench, Event, measure_case
+from jsonschemabench.outcome import Limits
 from jsonschemabench.process import memory_is_watched
 from jsonschemabench.record import Record, record_of
 from jsonschemabench.tokenizer import Tokenizer

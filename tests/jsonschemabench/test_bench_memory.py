@@ -11,9 +11,9 @@ import pytest
 from bench_fakes import FakeEngine, case
 from rich.console import Console
 
-from jsonschemabench.lane import Limits
 from jsonschemabench.measure import measure_case
 from jsonschemabench.memory import Holding, memory_figures, memory_json, memory_tables
+from jsonschemabench.outcome import Limits
 from jsonschemabench.process import memory_is_watched
 from jsonschemabench.record import MaskRun, Record
 from jsonschemabench.runfile import Header, Run

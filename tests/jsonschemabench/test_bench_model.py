@@ -25,9 +25,10 @@ from jsonschemabench.efficiency import efficiency_json, efficiency_tables, figur
 from jsonschemabench.engines import Settings
 from jsonschemabench.engines.unconstrained import UNCONSTRAINED
 from jsonschemabench.judge import Judge
-from jsonschemabench.lane import Lane, Limits
+from jsonschemabench.lane import Lane
 from jsonschemabench.measure import Bench
 from jsonschemabench.model import EMBEDDED_NAME, TransformersModel
+from jsonschemabench.outcome import Limits
 from jsonschemabench.runfile import read_runs
 from jsonschemabench.running import Result, RunProblem, run_engines
 from jsonschemabench.tokenizer import Tokenizer

@@ -16,8 +16,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from jsonschemabench.cli import app
-from jsonschemabench.lane import HarnessError, Limits
+from jsonschemabench.lane import HarnessError
 from jsonschemabench.measure import Bench, measure_case
+from jsonschemabench.outcome import Limits
 from jsonschemabench.ray_fleet import ClusterProblem, cores_of
 from jsonschemabench.running import Plan, run_engines
 from jsonschemabench.scale import broke_before, points_of, probe, probes_of, scale_tables

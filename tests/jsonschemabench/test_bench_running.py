@@ -14,7 +14,7 @@ from rich.console import Console
 
 from jsonschemabench.case import Case
 from jsonschemabench.comparison import Column, changed_verdicts, columns_of, comparison_json, mask_tables
-from jsonschemabench.lane import Limits
+from jsonschemabench.outcome import Limits
 from jsonschemabench.record import RECORDS, Record, Verdict
 from jsonschemabench.runfile import Header, Run, header_line, read_runs, row_line
 from jsonschemabench.running import Plan, Result, RunProblem, run_engines

@@ -11,7 +11,7 @@ import pytest
 from bench_fakes import make_fake
 from rich.console import Console
 
-from jsonschemabench.lane import Limits
+from jsonschemabench.outcome import Limits
 from jsonschemabench.running import Plan, never, run_engines
 from jsonschemabench.scale import Point, broke_before, points_of, probe, probes_of, scale_json, scale_tables, verdict_of
 from jsonschemabench.scale_families import FAMILIES, family_case

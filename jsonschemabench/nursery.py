@@ -1,0 +1,151 @@
+"""In the nursery: the engine set up once, a worker forked from it, and an eye on the worker's clock and memory."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+import traceback
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import TYPE_CHECKING, Any
+
+from jsonschemabench.engines.base import EngineUnavailable
+from jsonschemabench.measure import Bench, Event
+from jsonschemabench.outcome import Outcome, SetUp
+from jsonschemabench.process import (
+    current_mib,
+    describe_machine,
+    die_with_parent,
+    one_thread,
+    resident_mib,
+    stderr_to_file,
+)
+from jsonschemabench.worker import work
+
+if TYPE_CHECKING:
+    from jsonschemabench.lane import Lane
+
+POLL_S = 0.02
+
+FORK = multiprocessing.get_context("fork")
+
+
+def nursery(lane: Lane, caller: Connection, inherited: Connection | None) -> None:
+    """Set the engine up, say so, and supervise tasks until the caller hangs up. ``inherited`` is the caller's end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    die_with_parent()
+    if inherited is not None:
+        inherited.close()
+    one_thread()
+    begin = time.perf_counter()
+    try:
+        engine = lane.make_engine()
+        engine.version()
+        bench = Bench.set_up(engine, lane.tokenizer, lane.settings)
+        seconds = time.perf_counter() - begin
+        set_up = SetUp(engine.version(), engine.options(), seconds, current_mib(), describe_machine())
+    except EngineUnavailable as error:
+        caller.send(("unavailable", str(error)))
+        return
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{os.path.basename(last.filename)}:{last.lineno}"
+        caller.send(("unavailable", f"its set-up failed: {type(error).__name__}: {error} ({where})"))
+        return
+    caller.send(("ready", set_up))
+    worker: _Worker | None = None
+    try:
+        while True:
+            task = caller.recv()
+            worker = worker or _Worker(lane, bench)
+            outcome = worker.supervise(task, caller)
+            if isinstance(outcome, Outcome):
+                caller.send(("outcome", outcome))
+                alive = outcome.ended == "done"
+            else:
+                caller.send(("harness", outcome))
+                alive = False
+            if not alive:
+                worker.kill()
+                worker = None
+    except (EOFError, BrokenPipeError):
+        pass  # the caller closed the lane
+    finally:
+        if worker:
+            worker.kill()
+
+
+class _Worker:
+    """A forked worker as its supervisor sees it."""
+
+    def __init__(self, lane: Lane, bench: Bench) -> None:
+        self._limits = lane.limits
+        self._connection, theirs = FORK.Pipe()
+        self._noise = stderr_to_file()
+        self._process = FORK.Process(
+            target=work, args=(bench, lane.job, lane.pin, theirs, self._connection, self._noise)
+        )
+        self._process.start()
+        theirs.close()
+
+    def supervise(self, task: Any, caller: Connection) -> Outcome | str:
+        """Run one task within the limits. A string is a traceback of the harness."""
+        begin = time.perf_counter()
+        deadline, what = begin + self._limits.compile_s, f"compile + first mask passed {self._limits.compile_s:g} s"
+        events: list[Event] = []
+        peak_mib = 0.0
+
+        def ended(how: str, detail: str, **told: Any) -> Outcome:
+            return Outcome(how, events, detail, time.perf_counter() - begin, peak_mib, **told)
+
+        try:
+            self._connection.send(task)
+        except BrokenPipeError:
+            return ended("crash", f"the worker was gone before the schema ({exit_of(self._process)})")
+        while True:
+            ready = wait([self._connection, caller], timeout=POLL_S)
+            if caller in ready:
+                raise EOFError  # nothing is ever sent while a task runs: the caller closed the lane
+            peak_mib = max(peak_mib, resident_mib(self._process.pid))
+            if self._connection in ready:
+                try:
+                    event = self._connection.recv()
+                except (EOFError, ConnectionResetError):
+                    self._process.join()
+                    killed = self._process.exitcode == -signal.SIGKILL
+                    detail = " ".join([exit_of(self._process), self._last_words()]).strip()
+                    return ended("memory" if killed else "crash", detail)
+                if event["event"] == "end":
+                    peak_mib = max(peak_mib, event["peak_mib"])
+                    told = {name: event[name] for name in ("begin_mib", "end_mib", "switches")}
+                    return ended(event["ended"], event["detail"], **told)
+                if event["event"] == "harness":
+                    return str(event["traceback"])
+                events.append(event)
+                if event["event"] == "compiled":
+                    deadline, what = begin + self._limits.schema_s, f"the schema passed {self._limits.schema_s:g} s"
+            if peak_mib > self._limits.memory_gib * 1024:
+                return ended("memory", f"passed {self._limits.memory_gib:g} GiB")
+            if time.perf_counter() > deadline:
+                return ended("timeout", what)
+
+    def _last_words(self) -> str:
+        self._noise.seek(0, os.SEEK_END)
+        self._noise.seek(max(0, self._noise.tell() - 4096))
+        lines = [line for line in self._noise.read().decode(errors="replace").splitlines() if line.strip()]
+        return " | ".join(lines[-3:])[:300]
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self._connection.close()
+        self._noise.close()
+
+
+def exit_of(process: BaseProcess) -> str:
+    """How a process that has ended did so."""
+    code = process.exitcode
+    return f"signal {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit status {code}"

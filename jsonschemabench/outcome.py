@@ -1,0 +1,44 @@
+"""What a lane is held to, and what it tells: limits, what came of a task, what the engine was set up as."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from jsonschemabench.measure import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a schema may take to its first mask, with its instances, and how much memory its worker may hold."""
+
+    compile_s: float = 20.0
+    schema_s: float = 40.0
+    memory_gib: float = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a task. ``ended`` is done, timeout, crash or memory; the events are those before that end."""
+
+    ended: str
+    events: Sequence[Event] = ()
+    detail: str = ""
+    seconds: float = 0.0
+    peak_mib: float = 0.0
+    begin_mib: float = 0.0
+    """What the worker held before and after the task; 0 where it did not live to tell."""
+    end_mib: float = 0.0
+    switches: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SetUp:
+    """What the nursery says when it is ready."""
+
+    version: str
+    options: str
+    seconds: float
+    resident_mib: float
+    machine: dict[str, Any] = field(default_factory=dict)
