@@ -2,8 +2,8 @@
 
 Row to node: a row of logits and a mask in, the allowed tokens with their normalised log-probabilities and the mask's
 mass out; beside it log-softmax in float64, the mask unpacked, and a sum. Update: a child's bound has changed, and its
-parent's is worked out, of whose children 16 are known; beside it the sum over all allowed tokens. Bytes: of a node's
-edges, beside token, child, log-probability and bound for each allowed token.
+parent's is worked out, of whose children 16 (or all) are known; beside it the sum over all allowed tokens. Bytes: of a
+node's edges, beside token, child, log-probability and bound for each allowed token.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ class NodeCase:
         self.tokens, self.values = np.zeros(width, np.int32), np.zeros(width, np.float32)
         self.found = np.zeros(3)
         self.n = int(self.gather())
-        ids = min(self.n, width - self.n)
-        self.bytes = 4 * self.n + 4 * ids + KNOWN * _KNOWN_BYTES
+        known = min(KNOWN, self.n)
+        self.bytes = 4 * self.n + 4 * min(self.n, width - self.n) + known * _KNOWN_BYTES
         self.bytes_before = _EDGE_BYTES * self.n
-        # node 0 with its edges; the children 1 … KNOWN hang on its likeliest ones
-        self.start = np.zeros(KNOWN + 1, np.int64)
-        self.count = np.array([self.n] + [0] * KNOWN, np.int64)
-        self.shift = np.full(KNOWN + 1, self.found[futures.SHIFT])
-        self.parent = np.array([-1] + [0] * KNOWN, np.int32)
-        self.entry = np.arange(-1, KNOWN, dtype=np.int32)
-        self.first = np.array([0] + [futures.NONE] * KNOWN, np.int32)
-        self.edges = np.argsort(-self.values[: self.n], kind="stable")[:KNOWN].astype(np.int32)
-        self.children = np.arange(1, KNOWN + 1, dtype=np.int32)
-        self.next = np.array([*range(1, KNOWN), futures.NONE], np.int32)
-        self.thetas = np.full(KNOWN, -0.5)
-        self.top, self.rest, self.base = (np.zeros(KNOWN + 1) for _ in range(3))
-        self.upper, self.lower = np.zeros(KNOWN + 1), np.full(KNOWN + 1, -np.inf)
+        # node 0 with its edges; the children 1 … known hang on its likeliest ones
+        self.start = np.zeros(known + 1, np.int64)
+        self.count = np.array([self.n] + [0] * known, np.int64)
+        self.shift = np.full(known + 1, self.found[futures.SHIFT])
+        self.parent = np.array([-1] + [0] * known, np.int32)
+        self.entry = np.arange(-1, known, dtype=np.int32)
+        self.first = np.array([0] + [futures.NONE] * known, np.int32)
+        self.edges = np.argsort(-self.values[: self.n], kind="stable")[:known].astype(np.int32)
+        self.children = np.arange(1, known + 1, dtype=np.int32)
+        self.next = np.array([*range(1, known), futures.NONE], np.int32)
+        self.thetas = np.full(known, -0.5)
+        self.top, self.rest, self.base = (np.zeros(known + 1) for _ in range(3))
+        self.upper, self.lower = np.zeros(known + 1), np.full(known + 1, -np.inf)
         futures.remain(0, self.start, self.count, self.values, 1.0, self.shift, self.first, self.edges, self.next,
                        self.top, self.rest, self.base, np.zeros(self.n, np.bool_))  # fmt: skip
         self.logp = self.values[: self.n].astype(np.float64) + self.found[futures.SHIFT]

@@ -111,10 +111,10 @@ def gather(address, width, mask, temperature, top_k, top_p, tokens_out, values_o
                 continue
             load_block(address, FLOAT32, width, b, mask, True, buffer)
             for j in range(min(BLOCK, width - b * BLOCK)):
-                if buffer[j] > -np.inf:
-                    tokens_out[n] = b * BLOCK + j
-                    values_out[n] = buffer[j]
-                    n += 1
+                # without a branch: where half the tokens are allowed it took twice as long with one
+                tokens_out[n] = b * BLOCK + j
+                values_out[n] = buffer[j]
+                n += buffer[j] > -np.inf
         return n
     survey_row(address, FLOAT32, width, mask, False, scale, False, blocks, summary, buffer)
     if summary[BROKEN] > 0 or summary[MAX] == -np.inf:

@@ -30,7 +30,7 @@ def test_the_chains_draw_what_the_masks_allow() -> None:
 
 
 def test_the_trie_s_kernels_say_what_they_are_beside() -> None:
-    for share in (0.02, 0.5, 0.99):
+    for share in (0.002, 0.02, 0.5, 0.99):
         case = bench.NodeCase(3000, share)
         tokens, logp, mass = case.chain()
         assert case.gather() == len(tokens) and (case.tokens[: len(tokens)] == tokens).all()
