@@ -72,6 +72,7 @@ def figures(texts: Sequence[Written]) -> dict[str, float]:
         "time per later token µs, p50": steps.percentiles_us[1],
         "time per later token µs, p99": steps.percentiles_us[5],
         "— of it the engine's (mask, commit), mean": engine.mean_us,
+        "— of it the engine's (mask, commit), p50": engine.percentiles_us[1],
         "— of it the engine's (mask, commit), p99": engine.percentiles_us[5],
         "tokens per forward pass": num_tokens / num_passes if num_passes else math.nan,
         "tokens without alternative %": percent(sum(text.num_forced for text in done), num_tokens),
