@@ -30,6 +30,8 @@ _HERE = ("machine.goto", "masks", "tree_masks.fill_masks")
 _BESIDE = (
     "tries.guarded_trie",
     "tries.list_siblings",
+    "tries.list_lengths",
+    "chars.list_well_formed",
     "keys",
     "texts",
     "classes",

@@ -84,44 +84,51 @@ SIBLING_AT = 54  # where in SIBLINGS a node of the vocabulary's trie is
 ASKED = 55  # scratch: hash table of PENDING: stamp, row
 ENDING = 56  # tokens that end a text
 STEPS = 57  # by the other five bits of a byte: the next state; -1 unknown, 0 dead
-SCRATCH = 58  # scratch: one bit row
-WANTED = 59  # scratch: composites to put together, each before those that are further down
-NUM_TABLES = 60
+CHARS = 58  # per state, by first byte (from 0xC0 on) of a character in UTF-8: whether it is known that every such
+# character leads back to the state itself, and whether it is so
+WELL_FORMED = 59  # per node of the vocabulary's trie: whether what is below is UTF-8 wherever it ends; see `chars`
+DEEPEST = 60  # per node of the vocabulary's trie: bytes of the longest token that is there or below
+BY_LENGTH = 61  # the vocabulary's tokens, the longest first
+LONGER = 62  # how many tokens have more than so many bytes
+NEEDED = 63  # per rule: the largest constant a counter in it is compared with
+SCRATCH = 64  # scratch: one bit row
+WANTED = 65  # scratch: composites to put together, each before those that are further down
+NUM_TABLES = 66
 # The next slots are those of a memory (see `keys`), for the kernels that follow state and memory at once.
 QUOTING = 256  # byte class {", \\}: outside of these a code point of a JSON string is spelled as itself
 
 # ---- header -------------------------------------------------------------------------------------------------------
 COUNT = 0
-ADDRESS = 64
-CAPACITY = 128
-NUM_NEEDS = 192  # with status LAZY_PC: how many rows of NEEDS to expand
-FULL_TABLE = 193  # with status FULL: the table
-STAMP = 194  # number of closures computed
-ARG_CAP = 195  # counters at or above this are FOREVER for one token
-WORDS = 196  # words of a bit row
-WIDE = 197  # an entry with at least this many tokens gets a bit row
-WALK_ENTRY = 198  # the entry being built (-1: none), and where its walk stands
-WALK_NODE = 199
-WALK_EXITS = 200
-WALK_RANGES = 201
-VISITED = 202  # statistics: trie nodes visited
-BIRTHS = 203  # statistics: states born
-FIRST_BYTE = 204  # where the walk stands in the vocabulary trie's first bytes
-CLOCK = 205  # the row hand
-EVICTED = 206  # statistics: rows given up
-STEPS_LEFT = 207  # budget of trie nodes for one mask (negative: none)
-EXIT_LISTS = 208  # rows of EXITS taken by kept lists (from the end)
-LONGEST_TOKEN = 209  # bytes
-REFINED = 210  # four slots, a 256-bit set: the bytes that do what the byte being stepped does
-REMOVED_ENTRY = 214  # the entry whose walk beside its base stands at the next slots (-1: none)
-REMOVED_FIRST, REMOVED_NODE, REMOVED_QUOTED, REMOVED_EXITS = 215, 216, 217, 218
-WALK_CALLS = 219  # rows of CALLED
-ASKS = 220  # number of masks put together: a stamp
-BUSY = 221  # 1 while somebody holds the lock: nobody else may touch the tables (see `Lock`)
-GENERATION = 222  # number of the engine that the tables belong to
-NUM_WANTED = 223  # rows of WANTED
-WANTED_FOR = 224  # the state whose mask needs them
-HEADER_SIZE = 256
+ADDRESS = 96
+CAPACITY = 192
+NUM_NEEDS = 288  # with status LAZY_PC: how many rows of NEEDS to expand
+FULL_TABLE = 289  # with status FULL: the table
+STAMP = 290  # number of closures computed
+ARG_CAP = 291  # counters at or above this are FOREVER for one token
+WORDS = 292  # words of a bit row
+WIDE = 293  # an entry with at least this many tokens gets a bit row
+WALK_ENTRY = 294  # the entry being built (-1: none), and where its walk stands
+WALK_NODE = 295
+WALK_EXITS = 296
+WALK_RANGES = 297
+VISITED = 298  # statistics: trie nodes visited
+BIRTHS = 299  # statistics: states born
+FIRST_BYTE = 300  # where the walk stands in the vocabulary trie's first bytes
+CLOCK = 301  # the row hand
+EVICTED = 302  # statistics: rows given up
+STEPS_LEFT = 303  # budget of trie nodes for one mask (negative: none)
+EXIT_LISTS = 304  # rows of EXITS taken by kept lists (from the end)
+LONGEST_TOKEN = 305  # bytes
+REFINED = 306  # four slots, a 256-bit set: the bytes that do what the byte being stepped does
+REMOVED_ENTRY = 310  # the entry whose walk beside its base stands at the next slots (-1: none)
+REMOVED_FIRST, REMOVED_NODE, REMOVED_QUOTED, REMOVED_EXITS = 311, 312, 313, 314
+WALK_CALLS = 315  # rows of CALLED
+ASKS = 316  # number of masks put together: a stamp
+BUSY = 317  # 1 while somebody holds the lock: nobody else may touch the tables (see `Lock`)
+GENERATION = 318  # number of the engine that the tables belong to
+NUM_WANTED = 319  # rows of WANTED
+WANTED_FOR = 320  # the state whose mask needs them
+HEADER_SIZE = 384
 
 # ---- statuses (negative, so that they never look like a state) ---------------------------------------------------
 LAZY_PC = -2
@@ -276,6 +283,12 @@ TABLES: dict[int, Table] = {
     ASKED: Table("pending masks", np.int32, 2),
     ENDING: Table("end tokens", np.int32, 0),
     STEPS: Table("transitions", np.int32, 32),
+    CHARS: Table("states", np.uint64, 2),
+    WELL_FORMED: Table("trie nodes", np.uint8, 0),
+    DEEPEST: Table("trie nodes", np.int32, 0),
+    BY_LENGTH: Table("tokens", np.int32, 0),
+    LONGER: Table("token lengths", np.int32, 0),
+    NEEDED: Table("rules", np.int32, 0),
     SCRATCH: Table("scratch row", np.uint32, -1),
     WANTED: Table("wanted composites", np.int32, 0),
 }
@@ -285,6 +298,9 @@ _FREE = 0 if getattr(sys, "_is_gil_enabled", lambda: True)() else 1  # BUSY whil
 
 OF_STATES = frozenset((STATES, STEPS, ITEMS, ACTIVE, CALLS, PARTS, GUARDED, GUARD_ITEMS))
 """Tables of which a generation's states have rows: full, they are emptied on their own."""
+
+BESIDE_STATES = frozenset((ALLOWED, LOOPS, CHARS, TRANS))
+"""Tables of one row a state."""
 
 HASHED = (STATE_TABLE, ENTRY_TABLE, TRIE_TABLE, MEMBER_TABLE, CLASS_TABLE)
 """Hash tables (see `hashing`), of so many slots at first:"""
@@ -364,8 +380,8 @@ class Arena:
         """
         header, kept_slots = self.header, [STAMP, ASKS, WORDS, BUSY, GENERATION]
         values = header[kept_slots]
-        for table in (CLASSES, ENTRIES, ROW_OWNER):
-            self.tables[table][: self.count(ROWS if table == ROW_OWNER else table)] = 0
+        for table, counted in ((CLASSES, CLASSES), (ENTRIES, ENTRIES), (ROW_OWNER, ROWS), (NEEDED, RULES)):
+            self.tables[table][: self.count(counted)] = 0
         for table in HASHED:
             self.tables[table][: self.count(table)] = 0
         kept = header[ADDRESS:NUM_NEEDS].copy()
@@ -393,7 +409,9 @@ class Arena:
         """Bytes of all table rows in use (what the arena costs in memory, up to page size)."""
         total = 0
         for index, table in enumerate(self.tables):
-            counted = {ALLOWED: STATES, LOOPS: STATES, TRANS: STATES, BELOW: NODES, ROW_OWNER: ROWS}.get(index, index)
+            counted = {ALLOWED: STATES, LOOPS: STATES, CHARS: STATES, TRANS: STATES, BELOW: NODES, ROW_OWNER: ROWS}.get(
+                index, index
+            )
             rows = self.count(counted)
             total += rows * (table.nbytes // len(table)) if len(table) else 0
         return total
@@ -413,61 +431,67 @@ def _pointer(typingctx, address):  # type: ignore[no-untyped-def]
 @helper("int32[::1](int64[::1], int64)")
 def i32(h, table):
     """One-dimensional int32 table."""
-    return carray(_pointer(h[64 + table]), (h[128 + table],), np.int32)
+    return carray(_pointer(h[ADDRESS + table]), (h[CAPACITY + table],), np.int32)
 
 
 @helper("int32[:, ::1](int64[::1], int64)")
 def i32x2(h, table):
     """Two-column int32 table."""
-    return carray(_pointer(h[64 + table]), (h[128 + table], 2), np.int32)
+    return carray(_pointer(h[ADDRESS + table]), (h[CAPACITY + table], 2), np.int32)
 
 
 @helper("int32[:, ::1](int64[::1], int64)")
 def i32x3(h, table):
     """Three-column int32 table."""
-    return carray(_pointer(h[64 + table]), (h[128 + table], 3), np.int32)
+    return carray(_pointer(h[ADDRESS + table]), (h[CAPACITY + table], 3), np.int32)
 
 
 @helper("int32[:, ::1](int64[::1], int64)")
 def i32x4(h, table):
     """Four-column int32 table."""
-    return carray(_pointer(h[64 + table]), (h[128 + table], 4), np.int32)
+    return carray(_pointer(h[ADDRESS + table]), (h[CAPACITY + table], 4), np.int32)
 
 
 @helper("int32[:, ::1](int64[::1], int64, int64)")
 def i32xn(h, table, width):
     """int32 table of any width."""
-    return carray(_pointer(h[64 + table]), (h[128 + table], width), np.int32)
+    return carray(_pointer(h[ADDRESS + table]), (h[CAPACITY + table], width), np.int32)
+
+
+@helper("uint64[:, ::1](int64[::1], int64)")
+def u64x2(h, table):
+    """Two-column uint64 table."""
+    return carray(_pointer(h[ADDRESS + table]), (h[CAPACITY + table], 2), np.uint64)
 
 
 @helper("uint64[:, ::1](int64[::1], int64)")
 def u64x4(h, table):
     """Four-column uint64 table: a 256-bit set a row."""
-    return carray(_pointer(h[64 + table]), (h[128 + table], 4), np.uint64)
+    return carray(_pointer(h[ADDRESS + table]), (h[CAPACITY + table], 4), np.uint64)
 
 
 @helper("int64[::1](int64[::1], int64)")
 def i64(h, table):
     """One-dimensional int64 table."""
-    return carray(_pointer(h[64 + table]), (h[128 + table],), np.int64)
+    return carray(_pointer(h[ADDRESS + table]), (h[CAPACITY + table],), np.int64)
 
 
 @helper("uint64[::1](int64[::1], int64)")
 def u64(h, table):
     """One-dimensional uint64 table."""
-    return carray(_pointer(h[64 + table]), (h[128 + table],), np.uint64)
+    return carray(_pointer(h[ADDRESS + table]), (h[CAPACITY + table],), np.uint64)
 
 
 @helper("uint8[::1](int64[::1], int64)")
 def u8(h, table):
     """One-dimensional uint8 table."""
-    return carray(_pointer(h[64 + table]), (h[128 + table],), np.uint8)
+    return carray(_pointer(h[ADDRESS + table]), (h[CAPACITY + table],), np.uint8)
 
 
 @helper("uint32[:, ::1](int64[::1], int64)")
 def bit_rows(h, table):
     """A table of bit rows: uint32[rows, words]."""
-    return carray(_pointer(h[64 + table]), (h[128 + table], h[WORDS]), np.uint32)
+    return carray(_pointer(h[ADDRESS + table]), (h[CAPACITY + table], h[WORDS]), np.uint32)
 
 
 @helper("int64(int64[::1], int64)")

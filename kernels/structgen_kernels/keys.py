@@ -42,7 +42,7 @@ COUNTS = 2
 NUM_CELLS, LAST_STAMP = 0, 1  # columns of row 2
 
 # ---- tables in a header of its own, beside those of the arena that it has in common with the engine's ---------------
-CELLS, CELL_TABLE, LISTS, DOUBLE, QUOTES = 59, 60, 61, 62, 63  # LISTS[0]: how much of it is taken
+CELLS, CELL_TABLE, LISTS, DOUBLE, QUOTES = 90, 91, 92, 93, 94  # LISTS[0]: how much of it is taken
 NUM_TABLES = 5
 
 # ---- modes ---------------------------------------------------------------------------------------------------------

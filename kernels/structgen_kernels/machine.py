@@ -18,6 +18,7 @@ from structgen_kernels.arena import (
     CALL,
     CALLS,
     CAPACITY,
+    CHARS,
     CLASSES,
     COUNT,
     END,
@@ -86,6 +87,7 @@ from structgen_kernels.arena import (
     i32xn,
     i64,
     u8,
+    u64x2,
     u64x4,
 )  # fmt: skip
 from structgen_kernels.classes import union_class
@@ -301,10 +303,11 @@ def _birth(h, s, num_kernel):
     allowed[s, 1] = w1
     allowed[s, 2] = w2
     allowed[s, 3] = w3
-    i32xn(h, TRANS, 8)[s, :] = 0
     loops = u64x4(h, LOOPS)
     for c in range(4):
         loops[s, c] = 0
+    i32xn(h, TRANS, 8)[s, :] = 0
+    u64x2(h, CHARS)[s, :] = 0
     states[s, S_ITEMS] = first_item
     states[s, S_KERNEL] = num_kernel
     states[s, S_EXTENDED] = num_items - first_item

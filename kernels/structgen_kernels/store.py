@@ -19,6 +19,7 @@ from __future__ import annotations
 import numpy as np
 
 from structgen_kernels.arena import (
+    BY_LENGTH,
     CALLED,
     CAPACITY,
     CLOCK,
@@ -45,12 +46,15 @@ from structgen_kernels.arena import (
     EXIT_LISTS,
     EXITS,
     FIRST_BYTE,
+    FOREVER,
     GUARDED_EXITS,
     LAZY,
+    LONGER,
     LONGEST_TOKEN,
     N_BASE,
     N_SLACK,
     NARROW,
+    NEEDED,
     NET,
     NODE_TOKENS,
     NODES,
@@ -91,7 +95,47 @@ from structgen_kernels.hashing import HASH, ROW, folded, last_slot
 from structgen_kernels.tries import remainder_trie
 from structgen_kernels.walks import removed, start_of_entry, walk
 
+NO_BASE = -1
+FEW_BYTES = 6  # nearly all walks come across longer tokens
 DONE = -2  # in EXIT_GUARDS, or for the pc in CALLED: what is in a trie already
+
+
+@helper("int64(int64[::1], int64, int64, int64)")
+def find_entry(h, trie, pc, arg):
+    """The entry R(trie, pc, arg), made UNBUILT if it is new; or a status."""
+    entries, table = i32xn(h, ENTRIES, ENTRY_WIDTH), i32x2(h, ENTRY_TABLE)
+    x = np.uint64(pc) * np.uint64(0x9E3779B97F4A7C15) ^ np.uint64(trie) * np.uint64(0xC2B2AE3D27D4EB4F)
+    x ^= np.uint64(arg) * np.uint64(0x165667B19E3779F9)
+    found, last = folded(x), last_slot(h, ENTRY_TABLE, h[COUNT + ENTRIES])
+    p = found & last
+    while table[p, ROW] != 0:
+        e = table[p, ROW]
+        if (
+            table[p, HASH] == found
+            and entries[e, E_PC] == pc
+            and entries[e, E_TRIE] == trie
+            and entries[e, E_ARG] == arg
+        ):
+            return np.int64(e)
+        p = (p + 1) & last
+    e = h[COUNT + ENTRIES]
+    if e >= h[CAPACITY + ENTRIES]:
+        return full(h, ENTRIES)
+    entries[e, E_TRIE] = trie
+    entries[e, E_PC] = pc
+    entries[e, E_ARG] = arg
+    entries[e, E_ROW] = -1
+    entries[e, E_EXIT] = -1
+    entries[e, E_BASE] = -1
+    entries[e, E_GUARDED] = 0
+    entries[e, E_CALLS] = 0
+    entries[e, E_SEEN] = 0
+    entries[e, E_NUM_PARTS] = -1
+    entries[e, E_KIND] = UNBUILT
+    h[COUNT + ENTRIES] = e + 1
+    table[p, ROW] = e
+    table[p, HASH] = found
+    return e
 
 
 @helper("int64(int64[::1], int64, int64)")
@@ -193,9 +237,12 @@ def _keep_calls(h, e):
     return 0
 
 
-@helper("int64(int64[::1], int64)")
-def _build(h, e):
-    """Walk entry e (new, or its row was given up). Returns 0 or a status; call again to go on."""
+@helper("int64(int64[::1], int64, int64, int64)")
+def _build(h, e, base, left_out):
+    """Walk entry e (new, or its row was given up). Returns 0 or a status; call again to go on.
+
+    With a base, a wide entry that lets the same tokens of at most `left_out` bytes live, only longer ones are walked.
+    """
     entries, tries = i32xn(h, ENTRIES, ENTRY_WIDTH), i32xn(h, TRIES, TRIE_WIDTH)
     ranges, tokens = i32x2(h, RANGES), i32(h, NODE_TOKENS)
     trie = entries[e, E_TRIE]
@@ -207,7 +254,7 @@ def _build(h, e):
         h[WALK_CALLS] = 0
         h[WALK_RANGES] = 0
         h[FIRST_BYTE] = -1
-    status = walk(h, trie, np.int64(entries[e, E_PC]), np.int64(entries[e, E_ARG]))
+    status = walk(h, trie, np.int64(entries[e, E_PC]), np.int64(entries[e, E_ARG]), left_out if base >= 0 else 0)
     if status < 0:
         return status
     num_ranges = h[WALK_RANGES]
@@ -215,15 +262,26 @@ def _build(h, e):
     for k in range(num_ranges):
         total += ranges[k, 1] - ranges[k, 0]
     h[WALK_ENTRY] = -1
+    if base >= 0:
+        status = _add_exits(h, base, left_out)
+        if status < 0:
+            return status
     status = _keep_exits(h, e)
     if status < 0:
         return status
     status = _keep_calls(h, e)
     if status < 0:
         return status
-    if total >= h[WIDE]:
-        row = bit_rows(h, ROWS)[take_row(h, e, -1)]
-        row[:] = 0
+    if base >= 0 or total >= h[WIDE]:
+        row = bit_rows(h, ROWS)[take_row(h, e, np.int64(entries[base, E_ROW]) if base >= 0 else -1)]
+        if base >= 0:
+            source, by_length = bit_rows(h, ROWS)[entries[base, E_ROW]], i32(h, BY_LENGTH)
+            for w in range(row.shape[0]):
+                row[w] = source[w]
+            for z in range(i32(h, LONGER)[left_out]):
+                row[by_length[z] >> 5] &= ~(np.uint32(1) << np.uint32(by_length[z] & 31))
+        else:
+            row[:] = 0
         for k in range(num_ranges):
             for z in range(ranges[k, 0], ranges[k, 1]):
                 t = tokens[z]
@@ -243,6 +301,55 @@ def _build(h, e):
         h[COUNT + POOL] = n
         entries[e, E_KIND] = NARROW
     return 0
+
+
+@helper("int64(int64[::1], int64, int64)")
+def _add_exits(h, base, left_out):
+    """Put the exits of a base behind at most `left_out` bytes in place of those that a walk of longer tokens met.
+
+    Returns 0 or FULL."""
+    tries, nodes = i32xn(h, TRIES, TRIE_WIDTH), i32x4(h, NODES)
+    exits, guards = i32(h, EXITS), i32(h, EXIT_GUARDS)
+    walked = exits[: h[WALK_EXITS]].copy()
+    first, count, n = np.int64(0), np.int64(0), 0
+    whole = np.int64(i32xn(h, ENTRIES, ENTRY_WIDTH)[base, E_EXIT])
+    if whole >= 0:
+        first, count = np.int64(tries[whole, T_EXITS]), np.int64(tries[whole, T_NUM_EXITS])
+    if len(walked) + count > h[CAPACITY + EXITS] - h[EXIT_LISTS]:
+        return full(h, EXITS)
+    i, j = 0, 0
+    while i < len(walked) or j < count:
+        from_base = j < count and (i == len(walked) or exits[first + j] < walked[i])
+        x = np.int64(exits[first + j]) if from_base else np.int64(walked[i])
+        if from_base:
+            j += 1
+        else:
+            i += 1
+        if (nodes[x, 2] + 1 <= left_out) == from_base:  # bytes up to there
+            exits[n] = x
+            guards[n] = -1
+            n += 1
+    h[WALK_EXITS] = n
+    return 0
+
+
+@helper("int64(int64[::1], int64)")
+def _without_end(h, e):
+    """The base of an entry whose counter is so large that only long tokens bring it to an end: the same with one that
+    never ends. Or NO_BASE, or a status."""
+    entries, net = i32xn(h, ENTRIES, ENTRY_WIDTH), i32xn(h, NET, 5)
+    pc, arg = np.int64(entries[e, E_PC]), np.int64(entries[e, E_ARG])
+    if entries[e, E_TRIE] != VOCABULARY or arg >= FOREVER or arg - i32(h, NEEDED)[net[pc, 4]] <= FEW_BYTES:
+        return NO_BASE
+    base = find_entry(h, VOCABULARY, pc, FOREVER)
+    if base < 0:
+        return base
+    if entries[base, E_KIND] == UNBUILT and h[WALK_ENTRY] != e:
+        status = _build(h, base, NO_BASE, 0)
+        if status < 0:
+            return status
+    plain = entries[base, E_GUARDED] == 0 and entries[base, E_CALLS] == 0
+    return base if entries[base, E_KIND] == WIDE_KIND and plain else NO_BASE
 
 
 @helper("int64(int64[::1], int64, int64, int64)")
@@ -265,7 +372,7 @@ def _derive(h, e, note, base):
     longest = np.int64(entries[e, E_ARG]) + slack  # code points
     bounded = slack >= 0 and longest < short.shape[0]
     if slack >= 0 and not bounded and h[LONGEST_TOKEN] >= short.shape[0]:
-        return _build(h, e)  # a token so long that no row of SHORT knows it
+        return _build(h, e, NO_BASE, 0)  # a token so long that no row of SHORT knows it
     if n == 0 and not bounded:
         entries[e, E_KIND] = SAME
         entries[e, E_EXIT] = entries[base, E_EXIT]
@@ -306,44 +413,6 @@ def _derive(h, e, note, base):
     return 0
 
 
-@helper("int64(int64[::1], int64, int64, int64)")
-def find_entry(h, trie, pc, arg):
-    """The entry R(trie, pc, arg), made UNBUILT if it is new; or a status."""
-    entries, table = i32xn(h, ENTRIES, ENTRY_WIDTH), i32x2(h, ENTRY_TABLE)
-    x = np.uint64(pc) * np.uint64(0x9E3779B97F4A7C15) ^ np.uint64(trie) * np.uint64(0xC2B2AE3D27D4EB4F)
-    x ^= np.uint64(arg) * np.uint64(0x165667B19E3779F9)
-    found, last = folded(x), last_slot(h, ENTRY_TABLE, h[COUNT + ENTRIES])
-    p = found & last
-    while table[p, ROW] != 0:
-        e = table[p, ROW]
-        if (
-            table[p, HASH] == found
-            and entries[e, E_PC] == pc
-            and entries[e, E_TRIE] == trie
-            and entries[e, E_ARG] == arg
-        ):
-            return np.int64(e)
-        p = (p + 1) & last
-    e = h[COUNT + ENTRIES]
-    if e >= h[CAPACITY + ENTRIES]:
-        return full(h, ENTRIES)
-    entries[e, E_TRIE] = trie
-    entries[e, E_PC] = pc
-    entries[e, E_ARG] = arg
-    entries[e, E_ROW] = -1
-    entries[e, E_EXIT] = -1
-    entries[e, E_BASE] = -1
-    entries[e, E_GUARDED] = 0
-    entries[e, E_CALLS] = 0
-    entries[e, E_SEEN] = 0
-    entries[e, E_NUM_PARTS] = -1
-    entries[e, E_KIND] = UNBUILT
-    h[COUNT + ENTRIES] = e + 1
-    table[p, ROW] = e
-    table[p, HASH] = found
-    return e
-
-
 @helper("int64(int64[::1], int64)")
 def ensure(h, e):
     """Build entry e if it is not built. Returns 0 or a status."""
@@ -361,9 +430,13 @@ def ensure(h, e):
         if base < 0:
             return base
         if entries[base, E_KIND] == UNBUILT:
-            status = _build(h, base)
+            status = _build(h, base, NO_BASE, 0)
             if status < 0:
                 return status
         if entries[base, E_KIND] == WIDE_KIND and entries[base, E_GUARDED] == 0 and entries[base, E_CALLS] == 0:
             return _derive(h, e, note, base)
-    return _build(h, e)
+    base = _without_end(h, e)
+    if base < NO_BASE:
+        return base
+    left_out = np.int64(entries[e, E_ARG] - i32(h, NEEDED)[net[pc, 4]] - 1)  # known now that the base is built
+    return _build(h, e, base if left_out > 0 else np.int64(NO_BASE), left_out)

@@ -10,13 +10,16 @@ import numpy as np
 
 from structgen_kernels.arena import (
     BELOW,
+    BY_LENGTH,
     CAPACITY,
     CLASSES,
     COUNT,
     CURSORS,
+    DEEPEST,
     EXIT_LISTS,
     EXITS,
     FRAMES,
+    LONGER,
     NODE_TOKENS,
     NODES,
     SIBLING_AT,
@@ -28,6 +31,7 @@ from structgen_kernels.arena import (
     T_GUARD,
     T_NUM_EXITS,
     T_PARENT,
+    TOKEN_START,
     TRIE_TABLE,
     TRIE_WIDTH,
     TRIES,
@@ -39,6 +43,7 @@ from structgen_kernels.arena import (
     i32x3,
     i32x4,
     i32xn,
+    i64,
     u64x4,
 )  # fmt: skip
 from structgen_kernels.classes import union_class
@@ -66,6 +71,33 @@ def list_siblings(h):
         siblings[n, 1] = last
         n += 1
     return n
+
+
+@kernel("int64(int64[::1])")
+def list_lengths(h):
+    """Write DEEPEST, BY_LENGTH and LONGER. Returns the number of tokens that have bytes."""
+    nodes, starts = i32x4(h, NODES), i64(h, TOKEN_START)
+    deepest, by_length, longer = i32(h, DEEPEST), i32(h, BY_LENGTH), i32(h, LONGER)
+    end = np.int64(i32xn(h, TRIES, TRIE_WIDTH)[VOCABULARY, T_END])
+    for i in range(end - 1, -1, -1):
+        most = nodes[i, 2] + 1 if nodes[i + 1, 3] > nodes[i, 3] else 0
+        child = i + 1
+        while child < nodes[i, 1]:
+            most = max(most, deepest[child])
+            child = nodes[child, 1]
+        deepest[i] = most
+    longer[:] = 0
+    num_tokens = len(starts) - 1
+    for t in range(num_tokens):
+        longer[: starts[t + 1] - starts[t]] += 1
+    place = longer.copy()  # behind the tokens of each length
+    place[1:] = longer[:-1]
+    place[0] = num_tokens
+    for t in range(num_tokens - 1, -1, -1):
+        length = starts[t + 1] - starts[t]
+        place[length] -= 1
+        by_length[place[length]] = t
+    return longer[0]
 
 
 @helper("int64(int64[::1], int64, int64)")

@@ -18,6 +18,7 @@ from structgen_kernels.arena import (
     CAPACITY,
     CLASSES,
     COMPOSED,
+    DEEPEST,
     END,
     ENDS,
     EXIT_GUARDS,
@@ -97,6 +98,7 @@ from structgen_kernels.arena import (
     i32xn,
     u64x4,
 )  # fmt: skip
+from structgen_kernels.chars import loops_below
 from structgen_kernels.machine import follow, intern, step
 from structgen_kernels.members import may_add, may_end, may_go_on, may_pick, with_member
 
@@ -218,8 +220,8 @@ def _target(h, pc, arg, byte):
     return np.int64(picks[low, 1])
 
 
-@helper("int64(int64[::1], int64, int64, int64)")
-def walk(h, trie, pc, arg):
+@helper("int64(int64[::1], int64, int64, int64, int64)")
+def walk(h, trie, pc, arg, longest_left_out):
     """Walk a trie from the item (pc, unknown caller, arg): runs of alive tokens go to RANGES, nodes where the caller's
     rule completes to EXITS, nodes where the item does nothing but call a rule to CALLED, and, if its items have
     composites, nodes where it has a choice.
@@ -227,6 +229,7 @@ def walk(h, trie, pc, arg):
     As long as there is but one item, and it waits for a byte, there is no state: literals, keys and lists of values are
     walked without any. On STACK such an item is ALONE, and (pc, arg) in PAIRS.
 
+    Where no token has more than `longest_left_out` bytes, nothing is looked at (0: all is; only for the vocabulary's).
     Resumes at WALK_NODE, WALK_EXITS, WALK_CALLS, WALK_RANGES, FIRST_BYTE. Returns 0 or a status.
     """
     tries, nodes, below = i32xn(h, TRIES, TRIE_WIDTH), i32x4(h, NODES), u64x4(h, BELOW)
@@ -240,6 +243,7 @@ def walk(h, trie, pc, arg):
     guard = np.int64(tries[trie, T_GUARD])
     by_first_byte = tries[trie, T_FIRST] == tries[VOCABULARY, T_FIRST] and end == tries[VOCABULARY, T_END]
     siblings, at, listed = i32x2(h, SIBLINGS), i32(h, SIBLING_AT), np.int64(tries[VOCABULARY, T_END])
+    deepest = i32(h, DEEPEST)
     flags = i32x3(h, RULES)[net[pc, 4], 1]
     caller, composed = ROOT if flags & ROOTED else TOP, flags & COMPOSED != 0
     settled, counter = _settled(h, pc, arg)
@@ -278,10 +282,13 @@ def walk(h, trie, pc, arg):
             i = np.int64(roots[first_byte])
             part_end = np.int64(nodes[i, 1])
             continue
+        subtree = np.int64(nodes[i, 1])
+        if longest_left_out and deepest[i] <= longest_left_out:
+            i = subtree
+            continue
         visited += 1
         depth = nodes[i, 2] - base
         s, byte = stack[depth], np.int64(nodes[i, 0])
-        subtree = np.int64(nodes[i, 1])
         target = np.int64(-1)
         if s == ALONE:
             counter = np.int64(alone[depth, 1])
@@ -360,11 +367,17 @@ def walk(h, trie, pc, arg):
                     status = t
                     break
                 stack[depth + 1] = t
-                if (
+                whole = np.int64(
                     below[i, 0] & ~loops[t, 0] == np.uint64(0) and below[i, 1] & ~loops[t, 1] == np.uint64(0)
                     and below[i, 2] & ~loops[t, 2] == np.uint64(0) and below[i, 3] & ~loops[t, 3] == np.uint64(0)
-                ):  # fmt: skip
-                    last = subtree  # t loops to itself on every byte below: the whole subtree is alive
+                )  # fmt: skip
+                if whole == 0 and i < listed and (byte < 0x80 or s != ALONE):
+                    whole = loops_below(h, np.int64(s) if byte >= 0x80 else t, i)
+                    if whole < 0:
+                        status = whole
+                        break
+                if whole:
+                    last = subtree  # all that is below leaves the state as it is: the whole subtree is alive
                 elif states[t, S_FLAGS] & (EXITED | EXITED_GUARDED):
                     num_exits = _leave(h, i, t, num_exits)
                     if num_exits < 0:

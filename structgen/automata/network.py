@@ -180,6 +180,11 @@ class Network:
             raise GrammarTooComplex(f"at least {value} repetitions", pointer="", advice="ask for less")
         return self.instruction(k.SET, target, value, rule=rule)
 
+    def note_needed(self, rule: int, constant: int) -> None:
+        """A rule's counter is compared with a constant: only what brings it near that can tell counters apart."""
+        needed = self._arena.tables[k.NEEDED]
+        needed[rule] = max(int(needed[rule]), constant)
+
     def ends_rule(self, pc: int) -> bool:
         """Whether a rule is complete at pc."""
         if pc >= self._base:

@@ -200,6 +200,7 @@ class _Ended:
         by_need: dict[int, list[tuple[int, int, int]]] = {}
         for charset, target in language.edges():
             by_need.setdefault(target.min_length(), []).extend(_pieces(charset, self._limited(target)))
+        net.note_needed(rule, max(by_need, default=0))
         steps = [
             net.instruction(
                 k.TAKE, emit_pieces(net, tuple(sorted(pieces)), self.encoding, rule), need, k.MAX_COUNT, rule=rule

@@ -20,7 +20,7 @@ from structgen.masks.threads import share
 from structgen.types import Limits
 from structgen.vocab import Vocabulary
 from structgen_kernels import arena as k
-from structgen_kernels import batches, jit, machine, masks, tree_masks, tries
+from structgen_kernels import batches, chars, jit, machine, masks, tree_masks, tries
 from structgen_kernels import members as kernel_members
 from structgen_kernels.arena import Arena
 
@@ -51,6 +51,7 @@ def _capacities(vocab: Vocabulary, limits: Limits) -> dict[int, int]:
         k.STATES: states,
         k.ALLOWED: states,
         k.LOOPS: states,
+        k.CHARS: states,
         k.TRANS: states,
         k.STEPS: 4 * states,
         k.ITEMS: 16 * states,
@@ -80,6 +81,11 @@ def _capacities(vocab: Vocabulary, limits: Limits) -> dict[int, int]:
         k.ENTRY_CALLS: 4 * states,
         k.SIBLINGS: 2 * len(trie.nodes),
         k.SIBLING_AT: len(trie.nodes),
+        k.WELL_FORMED: len(trie.nodes),
+        k.DEEPEST: len(trie.nodes),
+        k.BY_LENGTH: len(trie.token_start) - 1,
+        k.LONGER: vocab.max_spelled_bytes + COUNTER_SLACK,
+        k.NEEDED: 1 << 18,
         k.OBJECTS: states,
         k.OBJECT_KEYS: 4 * states,
         k.MEMBERS: 2 * states,
@@ -178,6 +184,8 @@ class Engine:
         header[k.COUNT + k.TRIES] = 1
         if fresh:
             tries.list_siblings(header)
+            chars.list_well_formed(header)
+            tries.list_lengths(header)
 
     def retire(self, *, keep_store: bool) -> Arena:
         """Give the tables back for the next generation: emptied, or only without states. Every later call raises
