@@ -16,12 +16,13 @@ from structgen.automata.regular import Language
 from structgen.schema.forms import ArrayForm, NumberForm, ObjectForm, StringForm, Term, both
 from structgen.schema.languages import size
 from structgen.schema.numbers import multiples_between
-from structgen.schema.reach import TooManyStates, can_end
+from structgen.schema.reach import MAX_STATES, TooManyStates, can_end, too_many
 
 if TYPE_CHECKING:
     from structgen.schema.expand import Expander
 
 State: TypeAlias = tuple[int, tuple[int, ...]]
+Tally: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]  # How many values of each group are used, and the counts.
 
 MAX_VALUES = 5_000  # How many values of one item are told apart.
 _MAX_MATCHED = 400  # Items of different kinds for which different values are looked for.
@@ -44,7 +45,16 @@ class Distinct:
             for rule in form.contains
         ]
         self.start: State = (0, (0,) * len(form.contains))
-        self._live: dict[State, bool] = {}
+        self._live: dict[Tally, bool] = {}
+        self._matched = sum(1 << index for index, yes in enumerate(self._matches[0]) if yes) if form.contains else 0
+        self._groups: list[int] = []  # values that are alike wherever they may stand and in what they match, as bits
+        if form.contains:
+            alike: dict[object, int] = {}
+            for index in range(len(self.values)):
+                places = tuple(choice >> index & 1 for choice in self._choices)
+                matched = tuple(matches[index] for matches in self._matches)
+                alike[places, matched] = alike.get((places, matched), 0) | 1 << index
+            self._groups = list(alike.values())
 
     def may_end(self, state: State) -> bool:
         """Whether the array may be closed here."""
@@ -61,13 +71,64 @@ class Distinct:
         """Whether some array goes on from here to its end."""
         if not self.form.contains:
             return self._can_fill(state[0])
-        known = self._live.get(state)
+        used, counts = state
+        if self._is_plain:
+            return self._can_count(used, counts[0])
+        tally = tuple((used & group).bit_count() for group in self._groups), counts
+        known = self._live.get(tally)
         if known is None:
-            known = can_end(state, self._successors, self.may_end, self._live)
+            known = can_end(tally, self._successors, self._ends, self._live)
         return known
 
-    def _successors(self, state: State) -> Iterator[State]:
-        return (following for _, following in self._moves(state))
+    @property
+    def _is_plain(self) -> bool:
+        """Whether all items have the same values to choose from, and one `contains` counts them all."""
+        return len(self._choices) == 1 and len(self.form.contains) == 1 and not self.form.contains[0].start
+
+    def check_extent(self) -> None:
+        """Raise `TooManyStates` if there are more states to tell apart than a search may meet."""
+        if not self.form.contains or self._is_plain:
+            return
+        start: Tally = (0,) * len(self._groups), self.start[1]
+        reached, pending = {start}, [start]
+        while pending:
+            for following in self._successors(pending.pop()):
+                if following not in reached:
+                    reached.add(following)
+                    pending.append(following)
+            if len(reached) > MAX_STATES:
+                raise too_many(MAX_STATES)
+
+    def _can_count(self, used: int, count: int) -> bool:
+        """`live` where one `contains` counts items that all have the same values to choose from."""
+        rule, at, matched = self.form.contains[0], used.bit_count(), self._matched
+        free = self._choice(at) & ~used
+        least = max(0, rule.min - count)
+        most = (free & matched).bit_count()
+        if rule.max is not None:
+            most = min(most, rule.max - count)
+        if least > most or (self.form.max is not None and at + least > self.form.max):
+            return False
+        return at + most + (free & ~matched).bit_count() >= self.form.min
+
+    def _ends(self, tally: Tally) -> bool:
+        numbers, counts = tally
+        return sum(numbers) >= self.form.min and all(
+            count >= rule.min for count, rule in zip(counts, self.form.contains, strict=True)
+        )
+
+    def _successors(self, tally: Tally) -> Iterator[Tally]:
+        """One more item of each group."""
+        numbers, counts = tally
+        at = sum(numbers)
+        if self.form.max is not None and at >= self.form.max:
+            return
+        choice = self._choice(at)
+        for number, (taken, group) in enumerate(zip(numbers, self._groups, strict=True)):
+            if taken < group.bit_count() and group & choice:
+                after = self._counted((group & -group).bit_length() - 1, at, counts)
+                if after is not None:
+                    yield (*numbers[:number], taken + 1, *numbers[number + 1 :]), after
 
     def _moves(self, state: State) -> Iterator[tuple[int, State]]:
         used, counts = state

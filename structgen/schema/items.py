@@ -7,13 +7,16 @@ A state is (index, counts): how many items are behind (up to where that matters)
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import product
+from functools import reduce
+from itertools import islice, product
 from typing import TypeAlias
 
 from structgen.schema.forms import ArrayForm, Term, both
 from structgen.schema.reach import can_end
 
 State: TypeAlias = tuple[int, tuple[int, ...]]
+
+_MAX_CLAIMS = 256  # Combinations of claims of one item that are listed.
 
 
 class Items:
@@ -71,3 +74,11 @@ class Items:
         yield (() if rule.max is None else self.negate(rule.term)), count
         if count < (rule.min if rule.max is None else rule.max):
             yield rule.term, count + 1
+
+
+def claimed_items(form: ArrayForm, negate: Callable[[Term], Term]) -> Iterator[Term]:
+    """Every term that an item may have, whatever it claims to match."""
+    ways = [((), rule.term) if rule.max is None else (negate(rule.term), rule.term) for rule in form.contains]
+    for term in dict.fromkeys((*form.prefix, form.rest)):
+        for claims in islice(product(*ways), _MAX_CLAIMS):
+            yield reduce(both, claims, term)

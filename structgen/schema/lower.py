@@ -7,17 +7,21 @@ and "any value" become rules with keys, so that equal ones are one across all sc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
+from itertools import chain
 
 from structgen.automata.regular import Language, LanguageTooComplex, union
 from structgen.errors import GrammarTooComplex
 from structgen.ir import Call, Lazy, Node, Rule, Text, alt, literal, seq
 from structgen.schema.arrays import array_node, distinct_items
+from structgen.schema.distinct import Distinct
 from structgen.schema.expand import Expander
-from structgen.schema.forms import ANY, EVERYTHING, NumberForm, Shape, Term, both
+from structgen.schema.forms import ANY, EVERYTHING, NumberForm, ObjectForm, Shape, Term, both
+from structgen.schema.items import claimed_items
+from structgen.schema.members import Members
 from structgen.schema.numbers import NumberTooComplex, number_language
 from structgen.schema.objects import members_of, object_node
 from structgen.schema.open_keys import OpenKeys
@@ -27,6 +31,8 @@ from structgen.schema.satisfiable import Satisfiability
 from structgen.schema.schemas import Schemas
 from structgen.schema.strings import strings_node
 from structgen.schema.whitespace import layout
+
+_EXPLORED = 4_000  # Combinations of schemas that are looked at before a text gets to them.
 
 
 class Lowering:
@@ -42,6 +48,7 @@ class Lowering:
         self._nodes: dict[tuple[Term, int], Lazy] = {}
         self._rules: dict[tuple[Term, int], Call] = {}
         self._member_values: dict[tuple[Term, int], Call] = {}
+        self._members: dict[int, tuple[ObjectForm, Members]] = {}
 
     def value(self, term: Term, depth: int) -> Node:
         """The node of a value that is known to exist. `depth` is that of its own elements."""
@@ -93,17 +100,30 @@ class Lowering:
         return depth + self.layout.step
 
     def explore(self, root: Term) -> None:
-        """Expand every term that can be reached, so that what cannot be combined is refused now and not later."""
+        """Expand what can be reached, so that what cannot be combined is refused now and not later.
+
+        Every schema of the document is looked at, and the first `_EXPLORED` combinations of several: there may be as
+        many as there are sets of schemas. What is further on is refused when a text gets there.
+        """
         seen = {root}
-        pending = [root]
-        while pending:
-            term = pending.pop()
+        pending, combined = [root], 0
+        later: list[Term] = []
+        while pending or (later and combined < _EXPLORED):
+            if pending:
+                term = pending.pop()
+            else:
+                term, combined = later.pop(), combined + 1
+                if not self.satisfiable(term):
+                    continue
             shape = self.expander.shape(term)
-            for inner in inner_terms(shape):
-                if inner not in seen and self.satisfiable(inner):
-                    pending.append(inner)
+            for inner in chain(inner_terms(shape), self.check(shape, term)):
+                if inner in seen:
+                    continue
                 seen.add(inner)
-            self.check(shape, term)
+                if len(inner) > 1 or (inner and inner[0] & 1):
+                    later.append(inner)
+                elif self.satisfiable(inner):
+                    pending.append(inner)
 
     def _name(self, term: Term) -> str:
         return " & ".join(
@@ -126,18 +146,31 @@ class Lowering:
             )
         return alt(*parts)
 
-    def check(self, shape: Shape, term: Term) -> None:
-        """Build what of a shape may turn out to be too complex."""
+    def check(self, shape: Shape, term: Term) -> list[Term]:
+        """Build what of a shape may turn out to be too complex. Returns terms that only its members and items have."""
+        found: list[Term] = []
         with self.located(term):
             for numbers in shape.numbers:
                 number_language(numbers, self.options.integer_fractions, self.options.negative_zero)
             for form in shape.arrays:
                 if form.unique and self.satisfiability.array(form):
-                    distinct_items(form, self, term)
+                    items = distinct_items(form, self, term)
+                    if isinstance(items, Distinct):
+                        items.check_extent()
+                if form.contains:
+                    found.extend(claimed_items(form, self.expander.schemas.negate))
             for demanding in shape.objects:
                 if demanding.demands and self.satisfiability.object(demanding):
                     members = members_of(demanding, self)
-                    list(members.named_moves(members.start))
+                    members.check_extent()
+                    found.extend(members.claimable())
+        return found
+
+    def kept_members(self, form: ObjectForm, make: Callable[[], Members]) -> Members:
+        """The automaton of a form, made once."""
+        if id(form) not in self._members:
+            self._members[id(form)] = (form, make())
+        return self._members[id(form)][1]
 
     @contextmanager
     def located(self, term: Term) -> Iterator[None]:

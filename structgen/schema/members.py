@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from structgen.automata.regular import Language, difference, finite, intersect
 from structgen.schema.forms import ANY, KeyClass, ObjectForm, Term, both
 from structgen.schema.languages import size
-from structgen.schema.reach import TooManyStates, can_end
+from structgen.schema.reach import MAX_STATES, TooManyStates, can_end, too_many
 
 if TYPE_CHECKING:
     from structgen.schema.expand import Expander
@@ -178,17 +178,22 @@ class Members:
             known = can_end(rest, self._successors, self._ends, self._live)
         return known
 
-    def extent(self, limit: int) -> int:
-        """How many states a search for an end can meet from the start, up to the limit."""
+    def check_extent(self, limit: int = MAX_STATES) -> None:
+        """Raise `TooManyStates` if a search for an end meets too many states from here. Then no text meets more.
+
+        Each state that a search meets after some members, in whatever order they came, is what one from the start meets
+        at the same key, less the demands that the members behind that key have met.
+        """
         _, count, owed = self.start
         start = self._canonical(0, 0, count, owed)
         reached, pending = {start}, [start]
-        while pending and len(reached) < limit:
+        while pending:
             for following in self._successors(pending.pop()):
                 if following not in reached:
                     reached.add(following)
                     pending.append(following)
-        return len(reached)
+            if len(reached) > limit:
+                raise too_many(limit)
 
     def _canonical(self, index: int, written: int, count: int, owed: Owed) -> Rest:
         """A state of the search, with what no longer matters left out: keys behind it, keys that meet no demand."""
@@ -211,8 +216,8 @@ class Members:
             term = self.form.named[name]
             due = {number for number in owed if self._too_late(number, behind, written)}
             if self._fits(behind, written, following):
-                choices = list(self._claimed(term, owed, self._named_claims(name, term), due))
-                for _, _, unmet in reversed(choices):  # the more is met, the sooner the search ends
+                choices = self._claimed(term, owed, self._named_claims(name, term), due)
+                for unmet in sorted((unmet for _, _, unmet in choices), key=len):  # so the search ends soon
                     yield self._canonical(behind, written, following, unmet)
         if not self.required[index]:
             left = tuple(number for number in owed if index not in self._absent[number])
@@ -222,6 +227,8 @@ class Members:
 
     def _ends(self, rest: Rest) -> bool:
         index, _, count, owed = rest
+        if not owed:
+            return True  # the counts leave a way, or the search would not be here
         if index < len(self.names) or count < min(self.form.min, self.count_cap):
             return False
         return all(self._counts_meet(number, count) for number in owed)

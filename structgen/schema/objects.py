@@ -262,8 +262,12 @@ def _object_node(form: ObjectForm, lowering: Lowering, term: Term, depth: int) -
 
 def members_of(form: ObjectForm, lowering: Lowering) -> Members:
     """The automaton of a form, in the order that the options ask for."""
-    form = listed(form)
-    return Members(form, lowering.satisfiable, lowering.expander, any_order=_any_order(form, lowering))
+
+    def made() -> Members:
+        all_listed = listed(form)
+        return Members(all_listed, lowering.satisfiable, lowering.expander, any_order=_any_order(all_listed, lowering))
+
+    return lowering.kept_members(form, made) if form.demands else made()
 
 
 def _any_order(form: ObjectForm, lowering: Lowering) -> bool:

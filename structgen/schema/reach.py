@@ -14,19 +14,28 @@ class TooManyStates(StructgenError):
     """An object or array keeps track of more combinations than the limit."""
 
 
+MAX_STATES = 20_000  # How many states a search may meet.
+
+
+def too_many(limit: int) -> TooManyStates:
+    """What is raised where there are more."""
+    return TooManyStates(f"more than {limit} combinations of properties or items to keep track of")
+
+
 def can_end(
     start: State,
     successors: Callable[[State], Iterable[State]],
     ends: Callable[[State], bool],
     known: dict[State, bool],
-    limit: int = 20_000,
+    limit: int = MAX_STATES,
 ) -> bool:
     """Whether a state that `ends` is reachable from `start`. What is learnt is written to `known`.
 
     Depth first, so that the first way out is enough; `limit` is for this search alone. States must not come back except
     directly to themselves.
     """
-    limit += len(known)
+    before = len(known)
+    limit += before
     stack: list[tuple[State, Iterator[State]]] = [(start, iter(successors(start)))]
     while stack:
         state, rest = stack[-1]
@@ -50,5 +59,5 @@ def can_end(
         else:
             stack.append((following, iter(successors(following))))
         if len(known) + len(stack) > limit:
-            raise TooManyStates(f"more than {limit} combinations of properties or items to keep track of")
+            raise too_many(limit - before)
     return False

@@ -40,6 +40,7 @@ class Survey:
         schemas = self.schemas
         self.problems: list[Problem] = [schemas.dialect_problem] if schemas.dialect_problem else []
         self.hard = False
+        self.num_branches = 0  # of `anyOf`, in all
         self.resource = schemas.main
         self.path: Path = ""
         self.keyword = ""
@@ -154,7 +155,9 @@ def hard_list(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
 
 
 def any_of(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
-    """A union, which has to be combined with what stands beside it."""
+    """A union, which has to be combined with what stands beside it. A wide one is looked at before it is written."""
+    survey.num_branches += len(value) if isinstance(value, list) else 0
+    survey.hard = survey.hard or survey.num_branches > survey.options.max_forms // 8
     survey.hard = survey.hard or any(keyword in CHECKS for keyword in schema if keyword not in ("anyOf", "$defs"))
     in_list(survey, value, schema)
 

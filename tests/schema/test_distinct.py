@@ -15,6 +15,10 @@ from structgen.compiler import compile_schema
 from structgen.errors import UnsatisfiableSchemaError
 from structgen.reference import Recognizer
 from structgen.schema import SchemaOptions, compile_to_ir
+from structgen.schema.distinct import distinct
+from structgen.schema.expand import Expander
+from structgen.schema.satisfiable import Satisfiability
+from structgen.schema.schemas import Schemas
 from structgen.vocab import Vocabulary
 
 from .strategies import values
@@ -108,3 +112,27 @@ def test_at_most_one_item(instance: list[Any]) -> None:
     assume(all(not isinstance(value, float) for value in instance))
     recognizer = Recognizer(compile_to_ir({"type": "array", "uniqueItems": True, "maxItems": 1}).root)
     assert recognizer.accepts(json.dumps(instance).encode()) == (len(instance) < 2)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(arrays, st.lists(st.tuples(choices, st.integers(0, 2), st.integers(0, 3)), max_size=2))
+def test_what_can_end_is_what_a_search_finds(schema: Any, more: list[tuple[Any, int, int]]) -> None:
+    """`Distinct.live` counts values that are alike; here every set of values that an array may have is looked at."""
+    rules = [{"contains": term, "minContains": low, "maxContains": low + room} for term, low, room in more]
+    schemas = Schemas({**schema, "allOf": rules} if rules else schema, EXACT)
+    expander = Expander(schemas)
+    ask = Satisfiability(expander).term
+    for form in expander.shape(schemas.root_term()).arrays:
+        automaton = distinct(form, expander, ask)
+        assume(automaton is not None and len(automaton.values) <= 10)
+        assert automaton is not None
+        known: dict[Any, bool] = {}
+
+        def ends(state: Any, automaton: Any = automaton, known: dict[Any, bool] = known) -> bool:
+            if state not in known:
+                each = [ends(after) for _, after in automaton._moves(state)]
+                known[state] = automaton.may_end(state) or any(each)
+            return known[state]
+
+        ends(automaton.start)
+        assert all(automaton.live(state) == found for state, found in known.items())

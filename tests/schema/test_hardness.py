@@ -117,3 +117,68 @@ def test_refused_with_the_pointer(name: str) -> None:
 def test_schemas_that_apply_themselves(schema: Any) -> None:
     with pytest.raises(InvalidSchemaError):
         compile_to_ir(schema)
+
+
+def test_what_is_said_twice_is_one_thing() -> None:
+    """Branches of `oneOf` that share most of what they say: only where they differ is there anything to combine."""
+
+    def branch(number: int) -> Any:
+        own = {f"k{number}": {"type": "string", "description": f"of {number}"}}
+        shared = {f"s{i}": {"type": "array", "items": {"type": "integer"}, "title": str(number)} for i in range(6)}
+        return {"type": "object", "properties": {**own, **shared}, "required": [f"k{number}"]}
+
+    schema = {"items": {"oneOf": [branch(number) for number in range(12)]}, "type": "array"}
+    assert accepts(schema, '[{"k3":"a","s0":[1],"s5":[]},{"k11":"b"}]')
+    assert accepts(schema, '[{"k3":"a","k4":1}]')
+    assert not accepts(schema, '[{"k3":"a","k4":"b"}]')
+    assert not accepts(schema, '[{"s0":[1]}]')
+
+
+def test_what_stands_around_one_of_tells_its_branches_apart() -> None:
+    def branch(number: int) -> Any:
+        return {"properties": {"kind": {"enum": [f"kind {number}"]}, "value": {"minimum": number, "type": "integer"}}}
+
+    branches = {"oneOf": [branch(number) for number in range(40)]}
+    for schema in (
+        {"type": "object", "required": ["kind"], **branches},
+        {"type": "object", "required": ["kind"], "allOf": [{"title": "nothing"}, branches]},
+        {"type": "object", "required": ["kind"], "oneOf": [{**branches, "minProperties": 1}, {"type": "null"}]},
+    ):
+        assert accepts(schema, '{"kind":"kind 7","value":7}')
+        assert not accepts(schema, '{"kind":"kind 7","value":6}')
+        assert not accepts(schema, '{"value":7}')
+
+
+def test_many_dependencies_are_demands_on_one_object() -> None:
+    kinds = [f"kind {number}" for number in range(20)]
+    schema = {
+        "type": "object",
+        "properties": {"kind": {"enum": kinds}, **{f"k{number}": {"type": "integer"} for number in range(20)}},
+        "dependencies": {f"k{n}": {"properties": {"kind": {"enum": kinds[n : n + 2]}}} for n in range(20)},
+    }
+    assert accepts(schema, '{"kind":"kind 3","k2":1,"k3":1}')
+    assert accepts(schema, '{"k2":1,"k3":1}')
+    assert not accepts(schema, '{"kind":"kind 3","k2":1,"k4":1}')
+
+
+@pytest.mark.parametrize("name", ["alternatives", "demands", "within items"])
+def test_refused_before_a_text_begins(name: str) -> None:
+    """What is deep inside, and what only a text would get to, is refused with its pointer when it is compiled."""
+    choice = [{"type": "string", "pattern": f"^a{{{number}}}$"} for number in range(2100)]
+    several = [
+        {"contains": {"multipleOf": number}, "minContains": 3, "maxContains": 5, "$comment": name}
+        for number in (2, 3, 5)
+    ]
+    schema = {
+        "alternatives": {"type": "array", "items": {"anyOf": choice}},
+        "demands": {
+            "allOf": [
+                {"anyOf": [{"required": [f"k{(7 * i + j * j) % 60}"]} for j in range(1, 9)] + [{"maxProperties": i}]}
+                for i in range(40)
+            ]
+        },
+        "within items": {"type": "array", "items": {"enum": list(range(40))}, "uniqueItems": True, "allOf": several},
+    }[name]
+    with pytest.raises(GrammarTooComplex) as caught:
+        compile_to_ir({"type": "object", "properties": {"a": {"properties": {"b": schema}}}})
+    assert caught.value.pointer.startswith("/properties/a/properties/b")
