@@ -214,17 +214,26 @@ class Schemas:
         """The number of a schema at a place, the same for the same object."""
         key = (id(schema), id(resource))
         index = self._by_identity.get(key)
-        if index is None:
-            said = self._content(schema, resource, path)
-            index = self._by_identity.get(key)  # it may be inside of itself
-            if index is None and said is not None and self._by_content is not None:
-                index = self._by_content.setdefault(said, len(self.atoms))
-                self._by_identity[key] = index
-                self._merged.append(schema)  # no other object may have its id
-            if index is None:
-                index = self._by_identity[key] = len(self.atoms)
-            if index == len(self.atoms):
-                self.atoms.append(Atom(schema, resource, path))
+        if index is None and self._by_content is None:
+            index = self._by_identity[key] = len(self.atoms)
+            self.atoms.append(Atom(schema, resource, path))
+        elif index is None:
+            index = self._merged_atom(key, schema, resource, path)
+        return index
+
+    def _merged_atom(self, key: tuple[int, int], schema: dict[str, Any], resource: Resource, path: Path) -> int:
+        """The number of a schema, which is that of one that says the same if there is one."""
+        said = self._content(schema, resource, path)
+        index = self._by_identity.get(key)  # it may be inside of itself
+        if index is not None:
+            return index
+        index = len(self.atoms)
+        if said is not None and self._by_content is not None:
+            index = self._by_content.setdefault(said, index)
+            self._merged.append(schema)  # no other object may have its id
+        self._by_identity[key] = index
+        if index == len(self.atoms):
+            self.atoms.append(Atom(schema, resource, path))
         return index
 
     def merge_equal(self) -> None:
