@@ -12,6 +12,7 @@ The result is a grammar in the neutral form, over these terminals:
     NAME()    the same between brackets
     LINE      exactly the indentation of the block this rule belongs to
     _NEWLINE  to the last line break of the text, or to the end of the text where the file ends without one
+    _FILE_START  what may stand in front of the first line; nothing is ignored behind it
 
 and over references; those to the rules in `blocks` stand for a deeper column and the rule there. `placed` rules depend
 on the column, all others are the same everywhere. `indentation_lower` makes IR of it.
@@ -27,10 +28,11 @@ from structgen.errors import GrammarSyntaxError
 from structgen.grammar.form import Choice, Expression, Grammar, Ref, Repeat, Rule, Sequence, Term, leaves
 
 NEWLINE, INDENT, DEDENT = "_NEWLINE", "_INDENT", "_DEDENT"
+FILE_START = "_FILE_START"  # a terminal in front of the first line: the line has still just begun behind it
 LINE = "LINE"
 BRACKETED = "()"  # behind the name of a terminal or rule that stands between brackets
 OPENING, CLOSING = ("LPAR", "LSQB", "LBRACE"), ("RPAR", "RSQB", "RBRACE")
-_LAYOUT = (NEWLINE, INDENT, DEDENT)
+_LAYOUT = (NEWLINE, INDENT, DEDENT, FILE_START)
 
 
 class At(NamedTuple):
@@ -141,6 +143,9 @@ class _Threading:
         elif part.name == NEWLINE:
             if not bracketed:
                 yield At(True, 0)
+        elif part.name == FILE_START:
+            if at.fresh and not bracketed:
+                yield at
         else:
             yield At(False, at.depth + opens(part.name))
 
@@ -240,6 +245,8 @@ class _Threading:
             indented = at.fresh and not bracketed and not called.fresh
         elif part.name == NEWLINE:
             return [] if bracketed else [(At(True), Term(NEWLINE))]
+        elif part.name == FILE_START:
+            return [(at, Term(FILE_START))] if at.fresh and not bracketed else []
         else:
             end = At(False, at.depth + opens(part.name))
             if end.depth < 0:

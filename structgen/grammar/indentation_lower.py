@@ -14,7 +14,7 @@ from structgen.grammar.charbytes import byte_mask
 from structgen.grammar.columns import Column, deeper, exactly
 from structgen.grammar.flatten import flatten
 from structgen.grammar.form import Expression, Grammar, Ref, Term
-from structgen.grammar.indentation import BRACKETED, LINE, NEWLINE, lay_out
+from structgen.grammar.indentation import BRACKETED, FILE_START, LINE, NEWLINE, lay_out
 from structgen.grammar.lower import split_literal, text_node
 from structgen.grammar.scanned import Deeper, Lines
 from structgen.ir import EMPTY, NEVER, Bytes, Call, Guard, Lazy, Node, Rule, alt, choice, optional, seq
@@ -143,6 +143,8 @@ class _Lowering:
             return self._newline, EMPTY
         name = symbol.name.removesuffix(BRACKETED)
         node = alt(*(text_node(language, byte_mask(unless)) for language, unless in self.lines.words[name]))
+        if name == FILE_START:
+            return node, EMPTY
         return node, self._between if name == symbol.name else self._within
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import structgen
@@ -158,7 +158,7 @@ def accepts(grammar: CompiledGrammar, text: str) -> bool:
     return matcher.accept_bytes(text.encode()) and matcher.is_accepting()
 
 
-def parses(text: str) -> bool:
+def parses(text: str | bytes) -> bool:
     """Whether CPython takes a text; SyntaxWarning counts as refused (a number that runs into a keyword)."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", SyntaxWarning)
@@ -195,9 +195,26 @@ _blocks = st.lists(st.tuples(_indents, _lines), max_size=6)
 @given(_blocks, st.sampled_from(["\n", "\r\n", "\r"]), st.booleans())
 def test_blocks(grammar: CompiledGrammar, lines: list[tuple[str, str]], newline: str, ends: bool) -> None:
     text = newline.join(indent + line for indent, line in lines) + newline * ends
-    if "\\" in text or text.lstrip(" \t").startswith("\x0c") or text.startswith("\x0c"):
+    if "\\" in text:
         return
     assert accepts(grammar, text) == parses(text), text
+
+
+_starts = st.lists(st.sampled_from(["\ufeff", "\x0c", " ", "\t", "\n", "# c\n", "x", "if x:\n y\n"]), max_size=6).map(
+    "".join
+)
+
+
+@given(_starts)
+@example("\ufeffx")
+@example("\ufeff \x0cx")
+@example("\ufeff\ufeffx")
+@example("x\n\ufeffy")
+def test_starts(grammar: CompiledGrammar, text: str) -> None:
+    """A byte order mark may stand in front of everything, and a form feed sets the column back there, too."""
+    data = text.encode()
+    matcher = grammar.matcher()
+    assert (matcher.accept_bytes(data) and matcher.is_accepting()) == parses(data), data
 
 
 _snippets = st.sampled_from([text for text in ACCEPTED if not any(p in text for ps in NEWER.values() for p in ps)])
