@@ -28,7 +28,7 @@ from structgen_kernels.jit import helper
 NET = 0  # instructions: OP, A, B, C, RULE
 SWITCH = 1  # branches of SWITCH instructions: byte, next pc; sorted by byte within an instruction
 CLASSES = 2  # byte classes: 256 bits; class b < 256 is the single byte b
-RULES = 3  # ways into rules: START (pc), flags (ROOTED, APART, COMPOSED), RULE (what is called then)
+RULES = 3  # ways into rules: START (pc), flags (ROOTED, APART, …), RULE (what is called then)
 STATES = 4  # see the S_ columns
 ALLOWED = 5  # per state: the bytes that lead anywhere
 LOOPS = 6  # per state: bytes already known to lead back to the state itself
@@ -93,7 +93,8 @@ LONGER = 62  # how many tokens have more than so many bytes
 NEEDED = 63  # per rule: the largest constant a counter in it is compared with
 SCRATCH = 64  # scratch: one bit row
 WANTED = 65  # scratch: composites to put together, each before those that are further down
-NUM_TABLES = 66
+ALIKE_TABLE = 66  # hash table of states by their rows of CALLS
+NUM_TABLES = 67
 # The next slots are those of a memory (see `keys`), for the kernels that follow state and memory at once.
 QUOTING = 256  # byte class {", \\}: outside of these a code point of a JSON string is spelled as itself
 
@@ -179,7 +180,8 @@ S_CALLS, S_NUM_CALLS = 5, 6
 S_FLAGS = 7
 S_PARTS, S_NUM_PARTS = 8, 9  # the mask, once known; S_NUM_PARTS = -1: not yet
 S_GUARDED, S_NUM_GUARDED = 10, 11  # rows of GUARDED; while UNSETTLED: of GUARD_ITEMS
-STATE_WIDTH = 12
+S_ALIKE = 12  # the first state that its callees cannot tell from it
+STATE_WIDTH = 13
 ACCEPTS = 1  # flag: the text may end here
 EXITED = 2  # flag: a rule completed into the unknown caller
 UNSETTLED = 4  # flag: the states behind its guards are not known yet
@@ -194,6 +196,7 @@ MEMBER_WIDTH = 5
 ROOTED = 1  # flag of a rule: only entered as the start of a text
 APART = 2  # flag of a rule: where it is called, its mask is put together from what it becomes without a byte
 COMPOSED = 4  # flag of a rule: its items have composites (see `composites`)
+ALIKE = 8  # flag of a rule: callers that go on in the same way are one to it
 
 T_FIRST, T_END, T_DEPTH = 0, 1, 2  # nodes [FIRST, END), whose depths start at DEPTH
 T_PARENT, T_EXITS, T_NUM_EXITS = 3, 4, 5
@@ -291,6 +294,7 @@ TABLES: dict[int, Table] = {
     NEEDED: Table("rules", np.int32, 0),
     SCRATCH: Table("scratch row", np.uint32, -1),
     WANTED: Table("wanted composites", np.int32, 0),
+    ALIKE_TABLE: Table("alike table", np.int32, 2),
 }
 
 
@@ -302,7 +306,7 @@ OF_STATES = frozenset((STATES, STEPS, ITEMS, ACTIVE, CALLS, PARTS, GUARDED, GUAR
 BESIDE_STATES = frozenset((ALLOWED, LOOPS, CHARS, TRANS))
 """Tables of one row a state."""
 
-HASHED = (STATE_TABLE, ENTRY_TABLE, TRIE_TABLE, MEMBER_TABLE, CLASS_TABLE)
+HASHED = (STATE_TABLE, ALIKE_TABLE, ENTRY_TABLE, TRIE_TABLE, MEMBER_TABLE, CLASS_TABLE)
 """Hash tables (see `hashing`), of so many slots at first:"""
 FIRST_SLOTS = 1 << 12
 
@@ -397,7 +401,8 @@ class Arena:
         for table in OF_STATES:
             header[COUNT + table] = 0
         header[COUNT + STATES], header[COUNT + STEPS] = FIRST_STATE, 1
-        self.tables[STATE_TABLE][: self.count(STATE_TABLE)] = 0
+        for table in (STATE_TABLE, ALIKE_TABLE):
+            self.tables[table][: self.count(table)] = 0
         header[WALK_ENTRY] = header[REMOVED_ENTRY] = -1
         header[FULL_TABLE] = NET
 

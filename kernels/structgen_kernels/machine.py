@@ -12,6 +12,8 @@ import numpy as np
 from structgen_kernels.arena import (
     ACCEPTS,
     ACTIVE,
+    ALIKE,
+    ALIKE_TABLE,
     ALLOWED,
     BIRTHS,
     BYTE,
@@ -49,6 +51,7 @@ from structgen_kernels.arena import (
     ROOT,
     RULES,
     S_ACTIVE,
+    S_ALIKE,
     S_CALLS,
     S_EXTENDED,
     S_FLAGS,
@@ -164,6 +167,37 @@ def _put_behind(h, first, end, guard, pc, origin, arg):
     return end + 1
 
 
+@helper("int64(int64[::1], int64)")
+def _first_alike(h, s):
+    """The first state with the same rows of CALLS as state s, which may be s.
+
+    Whoever is called in one of them ends in the same way in the other, so its items need not tell them apart. (A loop
+    of calls that may go on behind their last byte, as `piece*` with an optional end, made a state for each character.)
+    """
+    states, calls, table = i32xn(h, STATES, STATE_WIDTH), i32x4(h, CALLS), i32x2(h, ALIKE_TABLE)
+    first, n = np.int64(states[s, S_CALLS]), np.int64(states[s, S_NUM_CALLS])
+    x = np.uint64(n)
+    for k in range(first, first + n):
+        x = x * np.uint64(0x100000001B3) ^ _mix(calls[k, 1], calls[k, 2], calls[k, 3])
+        x = x * np.uint64(0x100000001B3) ^ np.uint64(calls[k, 0])
+    found, last = folded(x), last_slot(h, ALIKE_TABLE, h[COUNT + STATES])
+    p = found & last
+    while table[p, ROW] != 0:
+        t = table[p, ROW]
+        if table[p, HASH] == found and states[t, S_NUM_CALLS] == n:
+            base = states[t, S_CALLS]
+            same = True
+            for k in range(n):
+                for c in range(4):
+                    same = same and calls[base + k, c] == calls[first + k, c]
+            if same:
+                return t
+        p = (p + 1) & last
+    table[p, ROW] = s
+    table[p, HASH] = found
+    return s
+
+
 @helper("int64(int64[::1], int64, int64)")
 def _birth(h, s, num_kernel):
     """Closure of the kernel in KERNEL[:num_kernel] as state s, whose row is free. Commits counts only when complete."""
@@ -194,6 +228,7 @@ def _birth(h, s, num_kernel):
     num_guarded = first_guarded
     w0 = w1 = w2 = w3 = np.uint64(0)
     flags = 0
+    alike = True
     i = 0
     while i < n:
         pc, origin, arg = work[i, 0], work[i, 1], work[i, 2]
@@ -224,6 +259,7 @@ def _birth(h, s, num_kernel):
             calls[num_calls, 2] = origin
             calls[num_calls, 3] = arg
             num_calls += 1
+            alike = alike and rules[a, 1] & ALIKE != 0
             n = _push(h, rules[a, 0], SELF, net[pc, 3], n)
         elif op == SET:
             n = _push(h, a, origin, b, n)
@@ -319,6 +355,7 @@ def _birth(h, s, num_kernel):
     states[s, S_NUM_PARTS] = -1
     states[s, S_GUARDED] = first_guarded
     states[s, S_NUM_GUARDED] = num_guarded - first_guarded
+    states[s, S_ALIKE] = _first_alike(h, s) if alike and num_calls > first_call else s
     h[COUNT + GUARD_ITEMS] = num_guarded
     h[COUNT + ITEMS] = num_items
     h[COUNT + ACTIVE] = num_active
@@ -403,7 +440,7 @@ def _settle(h, t):
                 if m >= h[CAPACITY + KERNEL]:
                     return full(h, KERNEL)
                 kernel[m, 0] = behind[i, 1]
-                kernel[m, 1] = s if behind[i, 2] == SELF else behind[i, 2]
+                kernel[m, 1] = states[s, S_ALIKE] if behind[i, 2] == SELF else behind[i, 2]
                 kernel[m, 2] = behind[i, 3]
                 m += 1
                 i += 1
@@ -529,7 +566,7 @@ def _move(h, s, byte, n):
                 arg = net[target, 2]
                 target = net[target, 1]
             kernel[n, 0] = target
-            kernel[n, 1] = s if active[k, 1] == SELF else active[k, 1]
+            kernel[n, 1] = states[s, S_ALIKE] if active[k, 1] == SELF else active[k, 1]
             kernel[n, 2] = arg
             n += 1
         else:

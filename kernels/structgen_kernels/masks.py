@@ -66,6 +66,7 @@ from structgen_kernels.arena import (
     ROW_OWNER,
     ROWS,
     RULES,
+    S_ALIKE,
     S_EXTENDED,
     S_FLAGS,
     S_GUARDED,
@@ -380,7 +381,7 @@ def _resolve(h, s, whole, c):
                             return trie
                 # an item that only calls a rule has the mask of the rule's start
                 called = net[pc, 0] == CALL and composite == 0
-                here = t
+                here = np.int64(states[t, S_ALIKE])
                 if called and guard >= 0:  # behind a guard: t does not know of this call
                     kernel[0, 0] = pc
                     kernel[0, 1] = origin
@@ -388,6 +389,7 @@ def _resolve(h, s, whole, c):
                     here = intern(h, 1)
                     if here < 0:
                         return here
+                    here = np.int64(states[here, S_ALIKE])
                 if called and rules[net[pc, 1], 1] & APART:
                     kernel[0, 0] = rules[net[pc, 1], 0]
                     kernel[0, 1] = here

@@ -283,7 +283,7 @@ class Network:
         key = rule.key if rule.key is not None else self.name_of(rule)
         index = self._rules.get(key)
         if index is None:
-            index = self._rules[key] = self._new_rule(rule, k.APART * rule.apart | k.COMPOSED * rule.composed)
+            index = self._rules[key] = self._new_rule(rule, _flags(rule))
             if rule.role:
                 self.roles[index] = rule.role
         return index
@@ -500,6 +500,10 @@ class Network:
             masks[target] = masks.get(target, 0) | 1 << byte
         pc = self.split(*ends, self.switch(masks, rule=rule), rule=rule)
         return self.chain(first[depth:shared], pc, rule)
+
+
+def _flags(rule: Rule) -> int:
+    return k.APART * rule.apart | k.COMPOSED * rule.composed | k.ALIKE * rule.alike
 
 
 def _flat(table: npt.NDArray[np.int32]) -> memoryview:

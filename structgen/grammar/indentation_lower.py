@@ -78,6 +78,7 @@ class _Lowering:
                 key=("indented", self.lines.digest, name, column),
                 apart=column is not None,
                 composed=column is None,
+                alike=True,
             )
         return self._rules[key]
 
@@ -88,6 +89,7 @@ class _Lowering:
             lambda: deeper(column, lambda place: Call(self.rule(name, place))),
             key=("indented deeper", self.lines.digest, name, column),
             apart=True,
+            alike=True,
         )
 
     def state(self, name: str, state: int, before: Node, column: Column | None) -> Node:
@@ -174,5 +176,5 @@ def _line_end(newline: Language) -> Node:
             parts.append(END_OF_TEXT)
         return alt(*parts)
 
-    rule = Rule("newline", lambda: expand(newline, False, ends=False), key=("line end", newline.key))
+    rule = Rule("newline", lambda: expand(newline, False, ends=False), key=("line end", newline.key), alike=True)
     return alt(Call(rule), END_OF_TEXT) if newline.step(0x0A).nullable else Call(rule)

@@ -83,7 +83,7 @@ class Lowering:
         found = self._rules.get(name)
         if found is None:
             key = ("grammar", self.scanned.digest, self.tag, name)
-            found = self._rules[name] = Rule(name, lambda: self.state(name, 0), key=key, composed=True)
+            found = self._rules[name] = Rule(name, lambda: self.state(name, 0), key=key, composed=True, alike=True)
         return found
 
     def state(self, name: str, state: int, behind: int | None = None) -> Node:
@@ -207,7 +207,7 @@ def ignored_node(tokens: Sequence[Token]) -> Node | None:
         more = Lazy(lambda: alt(EMPTY, loop))
         return loop
 
-    return Call(Rule("ignored", body, key=key))
+    return Call(Rule("ignored", body, key=key, alike=True))
 
 
 def _once(language: Language) -> Node:
@@ -227,7 +227,7 @@ def token_node(token: Token) -> Node:
     """A token and its guards, shared by all grammars; a rule of its own unless it is a single text."""
     if len(token.guards) == 1:
         return text_node(token.language, byte_mask(token.guards[0]))
-    return Call(Rule("token", lambda: _guarded(token), key=("lexeme", *token.key)))
+    return Call(Rule("token", lambda: _guarded(token), key=("lexeme", *token.key), alike=True))
 
 
 def _guarded(token: Token) -> Node:
@@ -267,4 +267,4 @@ def text_node(language: Language, guard: int = 0) -> Node:
     if language.nullable:
         language = intersect(language, repeat(chars(ANY), 1))
     body = seq(Text(language, "utf-8"), after)
-    return Call(Rule("text", lambda: body, key=("lexeme", language.key, guard)))
+    return Call(Rule("text", lambda: body, key=("lexeme", language.key, guard), alike=True))

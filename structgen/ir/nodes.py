@@ -161,9 +161,11 @@ class Rule:
     `apart` says that there are many rules like it, that begin with calls of the same rules: masks where it is called
     are put together from theirs, and it has none of its own.
     `composed` says that it calls many rules and is itself called in many contexts: masks within it are kept with it.
+    `alike` says that callers that go on in the same way behind it are one to it: nothing that is remembered of a text
+    hangs on which of them it was.
     """
 
-    __slots__ = ("_body", "apart", "composed", "key", "name", "nullable", "role")
+    __slots__ = ("_body", "alike", "apart", "composed", "key", "name", "nullable", "role")
 
     def __init__(
         self,
@@ -175,6 +177,7 @@ class Rule:
         role: int = NO_ROLE,
         apart: bool = False,
         composed: bool = False,
+        alike: bool = False,
     ) -> None:
         self.name = name
         self.key = key
@@ -182,6 +185,7 @@ class Rule:
         self.role = role
         self.apart = apart
         self.composed = composed
+        self.alike = alike
         self._body = Lazy(thunk)
 
     def body(self) -> Node:

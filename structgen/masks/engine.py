@@ -58,6 +58,7 @@ def _capacities(vocab: Vocabulary, limits: Limits) -> dict[int, int]:
         k.ACTIVE: 32 * states,
         k.CALLS: 16 * states,
         k.STATE_TABLE: _power_of_two(2 * states),
+        k.ALIKE_TABLE: _power_of_two(2 * states),
         k.KERNEL: 1 << 18,
         k.WORK: 1 << 19,
         k.SEEN: 1 << 20,

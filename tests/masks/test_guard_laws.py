@@ -45,7 +45,8 @@ def grammars(draw: st.DrawFn) -> Node:
     """A few rules that call each other, some of which have composites; terminals are rules of their own or written out;
     each rule has a way out."""
     names = range(draw(st.integers(1, 4)))
-    shared = [Rule(f"T{i}", lambda node=node: node) for i, node in enumerate(TERMINALS)]
+    alike = draw(st.booleans())
+    shared = [Rule(f"T{i}", lambda node=node: node, alike=alike) for i, node in enumerate(TERMINALS)]
     rules: list[Rule] = []
     leaf = st.one_of(st.sampled_from(TERMINALS), st.sampled_from(shared).map(Call))
     bodies = [
@@ -63,7 +64,7 @@ def grammars(draw: st.DrawFn) -> Node:
         return alt(*parts, seq(*ways_out[i]))
 
     composed = draw(st.lists(st.booleans(), min_size=4, max_size=4))
-    rules.extend(Rule(f"R{i}", lambda i=i: body(i), composed=composed[i]) for i in names)
+    rules.extend(Rule(f"R{i}", lambda i=i: body(i), composed=composed[i], alike=alike) for i in names)
     return Call(rules[0])
 
 
