@@ -29,10 +29,10 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(RUN_TESTS) -q $(PYTEST_ARGS)
 
-# structgen beside its peers on 200 schemas; without DATA and TOKENIZER, on the small sets of the project.
+# structgen beside its peers on 200 schemas, in turns; without DATA and TOKENIZER, on the small sets of the project.
 # make bench DATA=maskbench.jsonl.gz TOKENIZER=llama3.tokenizer.json.gz
 bench: $(VENV)/.installed-bench
-	$(BIN)/python -m jsonschemabench masks --compare structgen,llguidance,xgrammar --sample 200 \
+	$(BIN)/python -m jsonschemabench masks --compare structgen,llguidance,xgrammar --interleave --sample 200 \
 		$(if $(DATA),--data "$(DATA)") $(if $(TOKENIZER),--tokenizer "$(TOKENIZER)")
 
 # torch comes first and alone, so that an index or folder with a CPU-only build serves it before anything asks for more.
