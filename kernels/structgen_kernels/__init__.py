@@ -1,7 +1,7 @@
 """Kernels of structgen: loops over arrays, compiled by numba. This package never imports structgen.
 
-They are compiled once for a machine and kept in numba's cache (see `jit`): the first use ever takes about half a minute
-and says so; later processes load each kernel when they call it first, some milliseconds each. The first use compiles
+They are compiled once for a machine and kept in numba's cache (see `jit`): the first engine ever takes about half a
+minute (`prepare`) and says so; later processes load each kernel when they call it first, some milliseconds each. The first use compiles
 in two processes, while others wait for it.
 """
 
@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -108,8 +109,9 @@ def _compile_core() -> None:
         compile_named(_BESIDE)
 
 
-def _prepare() -> None:
-    """Compile the kernels unless the cache has them as they are now, for this processor."""
+@cache
+def prepare() -> None:
+    """Compile the kernels of the engine unless the cache has them as they are now, for this processor."""
     if os.environ.get(_BESIDE_ONLY) or config.DISABLE_JIT:
         return
     folder = jit.cache_folder()
@@ -137,6 +139,3 @@ def _is_stamped(file: Path, stamp: str) -> bool:
         return file.read_text() == stamp
     except OSError:
         return False
-
-
-_prepare()

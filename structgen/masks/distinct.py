@@ -26,6 +26,7 @@ import numpy.typing as npt
 from structgen.automata.network import ArenaFull
 from structgen.errors import BudgetExceeded
 from structgen.ir import ITEM, ITEMS, MEMBERS, NO_ROLE
+from structgen.ir.thinness import THIN_ITEMS, THIN_KEYS, fewest_values
 from structgen.masks import values as kinds
 from structgen.masks.memory import START, Memory, memory_of
 from structgen.masks.values import Seen, Values
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from structgen.vocab import Vocabulary
 
 FLAG = 1 << 59  # of memories of this kind
-THIN_KEYS, THIN_ITEMS, FEWEST = 1, 2, 2  # bits of `thin`, and from which bit on it has how many values an item may be
 MAX_REMOVED = 1 << 16  # masks of which it is kept what was taken out, most often a few words of them
 MAX_SEARCHED = 20_000  # places looked at to tell whether a beginning is a dead end
 
@@ -76,10 +76,9 @@ def first_memory(engine: Engine, distinct: bool, embedded: bool) -> int:
 class DistinctMemory:
     """Memories of values and keys of one engine generation; 0 is none. Thread-safe.
 
-    The methods are those of `Memory`, with the states that come out of them: a repeated value changes the state. `thin`
-    has bits: THIN_KEYS as there, THIN_ITEMS where a beginning of an item may be a dead end; in bits from FEWEST on the
-    least number of values that an item has to choose from (a lower bound). Raises `ArenaFull` when the tables are full,
-    `BudgetExceeded` where a dead end is not told from a way on within `MAX_SEARCHED` places.
+    The methods are those of `Memory`, with the states that come out of them: a repeated value changes the state. Raises
+    `ArenaFull` when the tables are full, `BudgetExceeded` where a dead end is not told from a way on within
+    `MAX_SEARCHED` places.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -108,7 +107,7 @@ class DistinctMemory:
         """The state and the memory after a token, `after` being the state if nothing is repeated; (0, 0): dead."""
         known, seen = self._of[memory & ~FLAG]
         if seen is self._values.nothing and not self._tokens.opens[token] & (3 if known == NO_KEYS else 1):
-            known = known and self._keys.after_token(known, token, after, thin & THIN_KEYS)
+            known = known and self._keys.after_token(known, token, after, thin)
             if known == 0 and self._of[memory & ~FLAG][0] == NO_KEYS:
                 return after, memory
             with self._lock:
@@ -237,7 +236,7 @@ class DistinctMemory:
         """Take out of a state's mask, uint32[words], the tokens after which something is repeated, or has to be."""
         known = self._of[memory & ~FLAG][0]
         if known != NO_KEYS:
-            self._keys.forbid(known, row, state, thin & THIN_KEYS)
+            self._keys.forbid(known, row, state, thin)
         self._forbid_values(memory, row, state, thin)
 
     def fill(self, engine: Engine, state: int, memory: int, out: npt.NDArray[np.uint32], index: int, thin: int) -> None:
@@ -246,7 +245,7 @@ class DistinctMemory:
         if known == NO_KEYS:
             engine.fill(state, 0, out, index)
         else:
-            self._keys.fill(engine, state, known, out, index, thin & THIN_KEYS)
+            self._keys.fill(engine, state, known, out, index, thin)
         self._forbid_values(memory, out[index], state, thin)
 
     def _forbid_values(self, memory: int, row: npt.NDArray[np.uint32], state: int, thin: int) -> None:
@@ -275,7 +274,7 @@ class DistinctMemory:
             thin = _thinness(known, thin)
             if not seen.in_string or self._values.is_near(seen):
                 self._walk((state, known, seen), row, thin)
-            few = thin & THIN_ITEMS and seen.most >= thin >> FEWEST
+            few = thin & THIN_ITEMS and seen.most >= fewest_values(thin)
             kind = _Tokens.ALL if few else _Tokens.BEGUN if thin & THIN_ITEMS else _Tokens.ENDED
             self._check(
                 memory, row, state, (tokens.beyond_string if seen.in_string else tokens.beyond_value)[kind], thin
@@ -322,12 +321,12 @@ class DistinctMemory:
         """Whether some text goes on from here to its end."""
         if place[1] == NO_KEYS:
             thin = _thinness(place[1], thin)
-        elif thin & THIN_KEYS and not self._keys.is_open(place[0], place[1]):
+        elif not self._keys.is_open(place[0], place[1], thin):
             return False
         seen = place[2]
         if not thin & THIN_ITEMS or seen is self._values.nothing or not self._values.is_pending(seen):
             return True
-        if self._values.is_next(seen) and seen.most < thin >> FEWEST:
+        if self._values.is_next(seen) and seen.most < fewest_values(thin):
             return True
         found = self._alive.get(self._key(place))
         return self._way_off(place, self._alive) is not None if found is None else found
@@ -357,7 +356,9 @@ class DistinctMemory:
                 if after[0] == 0:
                     continue
                 key = self._key(after)
-                off = not values.is_pending(after[2]) and (not after[1] or self._keys.is_open(after[0], after[1]))
+                off = not values.is_pending(after[2]) and (
+                    not after[1] or self._keys.is_open(after[0], after[1], THIN_KEYS)
+                )
                 if off or known.get(key):
                     _note_all(trail, known)
                     return written + bytes((byte,))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+import structgen_kernels
 from structgen.automata.network import ArenaFull, Network
 from structgen.errors import BudgetExceeded
 from structgen.ir import Node
@@ -146,6 +147,7 @@ class Engine:
         if it only forgot its states."""
         self.vocab = vocab
         self.limits = limits
+        structgen_kernels.prepare()
         self.arena = arena or Arena(_capacities(vocab, limits), num_words=vocab.num_words)
         self.lock = self.arena.lock
         self.header = self.arena.header

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from structgen.automata.network import ArenaFull
+from structgen.ir.thinness import FEW_WAYS, THIN_KEYS, shortest_beginning
 from structgen_kernels import arena as k
 from structgen_kernels import batches, key_trees, keys
 
@@ -86,6 +87,7 @@ class Memory:
                     engine.header[first : first + keys.NUM_TABLES] = self._header[first : first + keys.NUM_TABLES]
         self._found = np.zeros(len(engine.vocab.tokens), np.int32)
         self._open: dict[tuple[int, int], bool] = {}
+        self._known: dict[int, tuple[int, int]] = {0: (0, 0)}
 
     def after_token(self, memory: int, token: int, after: int, thin: int) -> int:
         """The memory after a token that leads to the state `after`; 0 if it repeats a key, or can only do so."""
@@ -93,17 +95,17 @@ class Memory:
             return memory
         with self._lock:
             read = _checked(keys.read_token(self._header, self._cells, self._table, memory, token))
-        return read if not thin or read == 0 or self.is_open(after, read) else 0
+        return read if not thin or read == 0 or self.is_open(after, read, thin) else 0
 
     def after_bytes(self, memory: int, data: bytes, after: int = 0, thin: int = 0) -> int:
         """The memory after bytes that lead to the state `after`; 0 if they repeat a key, or can only do so."""
         with self._lock:
             read = keys.read_bytes(self._cells, self._table, memory, np.frombuffer(bytearray(data), np.uint8))
         read = _checked(read)
-        return read if not thin or read == 0 or self.is_open(after, read) else 0
+        return read if not thin or read == 0 or self.is_open(after, read, thin) else 0
 
     def after_each(
-        self, memory: int, tokens: npt.NDArray[np.int32], states: npt.NDArray[np.int32], thin: bool
+        self, memory: int, tokens: npt.NDArray[np.int32], states: npt.NDArray[np.int32], thin: int
     ) -> npt.NDArray[np.int64]:
         """The memories after each of some tokens that lead to `states`."""
         out = np.zeros(len(tokens), np.int64)
@@ -111,21 +113,21 @@ class Memory:
             _checked(keys.read_each(self._header, self._cells, self._table, memory, tokens, out))
         if thin:
             for i in np.flatnonzero(out):
-                out[i] *= self.is_open(int(states[i]), int(out[i]))
+                out[i] *= self.is_open(int(states[i]), int(out[i]), thin)
         return out
 
     def fill(self, engine: Engine, state: int, memory: int, out: npt.NDArray[np.uint32], index: int, thin: int) -> None:
         """Write what a state and a memory allow into row `index` of uint32[rows, words]; `engine` is the memory's."""
-        engine.fill(state, 0 if thin else memory, out, index)
-        if thin:
+        if thin and self._may_run_out(memory, thin):
+            engine.fill(state, 0, out, index)
             self.forbid(memory, out[index], state, thin)
+        else:
+            engine.fill(state, memory, out, index)
 
     def advance(self, engine: Engine, state: int, memory: int, token: int, thin: int) -> tuple[int, int]:
         """The state and the memory after a token; state 0: dead. `engine` is the memory's."""
-        if not thin:  # one call for both
-            return engine.advance_text(state, memory, token)
-        after = engine.advance(state, token)
-        return self.commit(state, memory, token, after, thin) if after else (0, 0)
+        after, memory = engine.advance_text(state, memory, token)
+        return (after, memory) if not thin or after == 0 or self.is_open(after, memory, thin) else (0, 0)
 
     def commit(self, state: int, memory: int, token: int, after: int, thin: int) -> tuple[int, int]:
         """The state and the memory after a token that leads from `state` to `after`; (0, 0) if it repeats a key."""
@@ -141,7 +143,7 @@ class Memory:
         self, state: int, memory: int, tokens: npt.NDArray[np.int32], states: npt.NDArray[np.int32], thin: int
     ) -> npt.NDArray[np.int64]:
         """int64[n, 2]: state and memory after each of some tokens that lead from `state` to `states`."""
-        return np.column_stack((states.astype(np.int64), self.after_each(memory, tokens, states, bool(thin))))
+        return np.column_stack((states.astype(np.int64), self.after_each(memory, tokens, states, thin)))
 
     def holds(self, state: int, memory: int, data: bytes) -> bool:
         """Whether no key is repeated in some bytes, which the state alone allows."""
@@ -189,6 +191,7 @@ class Memory:
     def forbid(self, memory: int, row: npt.NDArray[np.uint32], state: int, thin: int) -> None:
         """Take out of a state's mask, uint32[words], the tokens after which a key is repeated, or has to be."""
         mode = memory & 15
+        thin = thin if self._may_run_out(memory, thin) else 0
         if self._tokens.quiet[mode] and not thin:
             return
         if not thin:
@@ -230,9 +233,30 @@ class Memory:
         """Whether the text is within a key."""
         return memory & 15 == keys.IN_KEY
 
-    def is_open(self, state: int, memory: int) -> bool:
+    def _may_run_out(self, memory: int, thin: int) -> bool:
+        """Whether an object may have all keys in which some beginning goes on: a few ways are left only behind long
+        beginnings, and these must be those of a key that is there."""
+        shortest = shortest_beginning(thin)
+        if not thin & THIN_KEYS or shortest <= self._tokens.most_begun:
+            return bool(thin & THIN_KEYS)
+        longest, count = self._keys_of(memory >> keys.STACK_SHIFT)
+        return longest >= shortest or count > FEW_WAYS
+
+    def _keys_of(self, stack: int) -> tuple[int, int]:
+        """The bytes of the longest key of the object on top, and how many keys it has."""
+        cells, known, behind = self._cells, self._known, []
+        while stack not in known and cells[stack, keys.B] != 0:
+            behind.append(stack)
+            stack = int(cells[stack, keys.B])
+        found = known.get(stack, (0, 0))
+        for each in reversed(behind):
+            depth = int(cells[cells[each, keys.C], keys.DEPTH])
+            found = known[each] = (max(found[0], depth), found[1] + 1)
+        return found
+
+    def is_open(self, state: int, memory: int, thin: int) -> bool:
         """Whether the key in the making can become one that its object has not."""
-        if not self.is_known(memory):
+        if not self._may_run_out(memory, thin) or not self.is_known(memory):
             return True
         known = self._open.get((state, memory))
         if known is None:
@@ -268,6 +292,7 @@ class _Tokens(NamedTuple):
     quotes: npt.NDArray[np.int32]  # nodes of the trie: white space and a quote
     entering: list[list[int]]  # those that start a key in a mode that is not at one
     quiet: list[bool]  # whether no token ends a key
+    most_begun: int  # bytes of a second key in one token, or of one that follows a value
     inert: bytes  # by token: the modes, as bits, in which it cannot change the memory
     inert_in: npt.NDArray[np.uint8]  # the same, for kernels
 
@@ -281,6 +306,7 @@ def _tables_of(vocab: Vocabulary) -> _Tokens:
     quotes = np.diff(np.concatenate(([0], np.cumsum(data == 0x22)))[start])
     double: list[list[int]] = [[] for _ in range(16)]
     entering: list[list[int]] = [[] for _ in range(16)]
+    most_begun = 0
     for token in np.flatnonzero(quotes).tolist():
         for mode in (keys.VALUE, keys.BEFORE_KEY, keys.IN_KEY, keys.IN_STRING, keys.BEHIND_BACKSLASH):
             ended, begun = _keys_in(vocab.tokens[token], mode)
@@ -289,11 +315,12 @@ def _tables_of(vocab: Vocabulary) -> _Tokens:
                 double[mode].append(token)
             if begun and (ended or not at_key):
                 entering[mode].append(token)
+                most_begun = max(most_begun, len(vocab.tokens[token].rpartition(b'"')[2]))
     width = max(map(len, double)) + 1
     table = np.array([row + [-1] * (width - len(row)) for row in double], np.int32)
     at_keys = (keys.BEFORE_KEY, keys.IN_KEY)
     quiet = [not double[mode] and mode not in at_keys for mode in range(len(double))]
-    return _Tokens(table, _quotes(vocab), entering, quiet, inert.tobytes(), inert)
+    return _Tokens(table, _quotes(vocab), entering, quiet, most_begun, inert.tobytes(), inert)
 
 
 def _quotes(vocab: Vocabulary) -> npt.NDArray[np.int32]:

@@ -12,6 +12,7 @@ import weakref
 from typing import TYPE_CHECKING, TypeAlias
 
 from structgen.errors import TokenizerError
+from structgen.ir.thinness import THIN_KEYS
 from structgen.masks.distinct import FLAG, DistinctMemory, distinct_memory_of, remembering
 from structgen.masks.memory import Memory, memory_of
 from structgen.matcher.closing import closing_of
@@ -95,7 +96,7 @@ class Plans:
             if after and memories.in_key(after):
                 if not memories.is_known(after):
                     return step
-                if second is None and memories.is_open(self._engine.advance_bytes(state, step), after):
+                if second is None and memories.is_open(self._engine.advance_bytes(state, step), after, THIN_KEYS):
                     second = step
         return second
 

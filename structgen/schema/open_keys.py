@@ -12,13 +12,14 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
-from structgen.automata.regular import ANY_STRING, Language, difference, finite
+from structgen.automata.regular import ANY_STRING, Language, difference, finite, intersect
 from structgen.automata.regular_nodes import Kind
+from structgen.ir.thinness import FEW_WAYS, thinness
 from structgen.schema.forms import KeyClass, ObjectForm
 from structgen.schema.languages import size
 
 _LISTED = 1_000  # A language with at most so many keys is a list of declared keys.
-_MOST_STATES = 200  # How far a language is looked at before it counts as thin.
+_MOST_STATES = 300  # How far a language is looked at before it counts as thin.
 _COMBINES = ("$ref", "$dynamicRef", "$recursiveRef", "allOf", "anyOf", "oneOf", "enum", "const")
 
 
@@ -26,8 +27,7 @@ _COMBINES = ("$ref", "$dynamicRef", "$recursiveRef", "allOf", "anyOf", "oneOf", 
 class OpenKeys:
     """Of a grammar with additional keys, or with arrays whose items differ: what is thin, found out as it is expanded.
 
-    `thin` has bits: 1, a language of keys is; 2, the items of such an array are; from the third bit on it says how many
-    values an item of such an array has to choose from at the least. `distinct` is whether values are to be remembered.
+    `thin` is what matchers go by (see `structgen.ir.thinness`). `distinct` is whether values are to be remembered.
     `embedded`: the schemas are parts of a grammar, whose texts are not JSON: then objects with additional keys and
     their keys are rules with a role, and `used` is whether any schema needs a memory.
     """
@@ -37,6 +37,8 @@ class OpenKeys:
     embedded: bool = False
     used: bool = False
     fewest: int | None = None
+    shortest: int | None = None
+    _thin_items: bool = False
     plain: bool = field(init=False)
     """Whether keys are all there is to remember and none is thin: then the engine follows the memory by itself."""
 
@@ -45,15 +47,17 @@ class OpenKeys:
 
     def note(self, language: Language) -> None:
         """A language of additional keys is in use."""
-        if is_thin(language):
-            self.thin |= 1
-            self.plain = False
+        shortest = thin_from(language)
+        if shortest is not None:
+            self.shortest = shortest if self.shortest is None else min(self.shortest, shortest)
+            self.thin, self.plain = thinness(self.shortest, self.fewest, self._thin_items), False
 
     def note_items(self, *, thin: bool, fewest: int) -> None:
         """An array whose items differ is in use; `thin`: a beginning of one may go on in finitely many ways only."""
         self.distinct, self.plain = True, False
         self.fewest = fewest if self.fewest is None else min(self.fewest, fewest)
-        self.thin = self.fewest << 2 | self.thin & 3 | (2 if thin else 0)
+        self._thin_items |= thin
+        self.thin = thinness(self.shortest, self.fewest, self._thin_items)
 
 
 def has_open_keys(visited: Iterable[Any]) -> bool:
@@ -99,21 +103,39 @@ def _items(schema: dict[str, Any]) -> list[Any]:
 
 
 @lru_cache(maxsize=4096)
-def is_thin(language: Language) -> bool:
-    """Whether some beginning of a text goes on in finitely many ways; yes where that takes long to find out."""
-    if language is ANY_STRING or (language.kind == Kind.COMPLEMENT and language.args[0].max_bound is not None):
-        return False
+def thin_from(language: Language) -> int | None:
+    """The length in code points of the shortest beginnings of texts that may go on in `FEW_WAYS` ways or fewer: none
+    shorter does. None if all beginnings go on in more.
+
+    A language less finitely many texts is as thin as the language.
+    """
+    if language.kind == Kind.INTERSECT:
+        infinite = [part for part in language.args if not _is_nearly_all(part)]
+        if len(infinite) < len(language.args):
+            return thin_from(intersect(*infinite)) if infinite else None
+    if language is ANY_STRING or _is_nearly_all(language):
+        return None
     seen = {language}
-    pending = [language]
-    while pending:
-        state = pending.pop()
-        if len(seen) > _MOST_STATES or state.max_length() is not None:
-            return True
-        for _, target in state.edges():
-            if target not in seen:
-                seen.add(target)
-                pending.append(target)
-    return False
+    level, length = [language], 0
+    while level:
+        if any(size(state, FEW_WAYS) <= FEW_WAYS for state in level):
+            return length
+        following = {target for state in level for _, target in state.edges()} - seen
+        seen |= following
+        level, length = list(following), length + 1
+        if len(seen) > _MOST_STATES:
+            return length  # all that are shorter were looked at
+    return None
+
+
+def _is_nearly_all(language: Language) -> bool:
+    """Whether it is all texts but finitely many."""
+    return language.kind == Kind.COMPLEMENT and language.args[0].max_bound is not None
+
+
+def is_thin(language: Language) -> bool:
+    """Whether some beginning of a text may go on in few ways."""
+    return thin_from(language) is not None
 
 
 def listed(form: ObjectForm) -> ObjectForm:

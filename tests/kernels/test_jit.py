@@ -70,6 +70,7 @@ def {name}(x):
 """
 SHOW = (
     "import sys, structgen_kernels\n"
+    "structgen_kernels.prepare()\n"
     "from structgen_kernels.masks import entry\n"
     "print(entry(1), sum(entry.stats.cache_misses.values()))"
 )
