@@ -27,9 +27,9 @@ from structgen.masks import memory
 from structgen.masks.distinct import DistinctMemory, first_memory, remembering
 from structgen.masks.engine import Engine
 from structgen.schema import SchemaOptions, compile_to_ir
-from structgen.schema.formats import SAMPLES
 from structgen.schema.open_keys import OpenKeys
 from structgen.schema.report import SchemaReport
+from structgen.schema.samples import usual_values
 from structgen.types import Limits
 from structgen.vocab import Vocabulary
 
@@ -361,48 +361,13 @@ class Embeddings:
         )
 
 
-_TYPED = (
-    {"type": "string"},
-    {"type": "integer"},
-    {"type": "number"},
-    {"type": "boolean"},
-    {"type": ["string", "null"]},
-)
-_VALUES = ('"a"', "10", "-1.5", "true", "null")
-_USUAL: list[tuple[Any, tuple[str, ...]]] = [
-    (
-        {
-            "type": "object",
-            "properties": {f"p{i}": each for i, each in enumerate(_TYPED)},
-            "additionalProperties": open_,
-        },
-        ('{"p0": "a", "p1": 10, "p2": -1.5, "p3": true, "p4": null}', '{"p4": "a"}', "{}"),
-    )
-    for open_ in (False, True)
-]
-_USUAL += [
-    ({"type": "array", "items": each}, (f"[{value}, {value}]",)) for each, value in zip(_TYPED, _VALUES, strict=True)
-]
-_USUAL += [
-    ({"type": "string", **limits}, ('"abc"',))
-    for limits in ({"minLength": 1}, {"maxLength": 255}, {"minLength": 1, "maxLength": 100})
-]
-_USUAL += [
-    ({"type": kind, **limits}, ("10",))
-    for kind in ("integer", "number")
-    for limits in ({"minimum": 0}, {"minimum": 1}, {"minimum": 0, "maximum": 100}, {"exclusiveMinimum": 0})
-]
-
-
 def warmup(
     vocab: Vocabulary, *, limits: Limits | None = None, on_step: Callable[[int, int], None] | None = None
 ) -> None:
     """Compile the kernels (first use ever: half a minute) and build what all JSON grammars share: the states and mask
     rows of any value, of the types with the usual limits, and of values of each format. `on_step(done, total)` is
     called after each of them."""
-    steps: list[tuple[Any, tuple[str, ...]]] = [(True, ('{"a": [1.5e3, true, "\\u00e9"], "b": null}',)), *_USUAL]
-    for name, samples in SAMPLES.items():
-        steps.append(({"type": "string", "format": name}, tuple(f'"{sample}"' for sample in samples)))
+    steps = usual_values()
     for i, (schema, texts) in enumerate(steps, 1):
         grammar = compile_schema(schema, vocab, limits=limits)
         for text in texts:

@@ -1,8 +1,8 @@
 """Kernels of structgen: loops over arrays, compiled by numba. This package never imports structgen.
 
 They are compiled once for a machine and kept in numba's cache (see `jit`): the first engine ever takes about half a
-minute (`prepare`) and says so; later processes load each kernel when they call it first, some milliseconds each. The first use compiles
-in two processes, while others wait for it.
+minute (`prepare`) and says so; later processes load each kernel when they call it first, some milliseconds each.
+Two processes compile, while others wait for them.
 """
 
 from __future__ import annotations

@@ -117,39 +117,6 @@ _PATTERNS: dict[str, str] = {
 }
 
 
-_TIMES = tuple(f"{hour:02}:{59 - hour:02}:{hour:02}" for hour in range(24))
-
-SAMPLES: dict[str, tuple[str, ...]] = {
-    "date": ("2024-02-29", *(f"20{month:02}-{month:02}-15" for month in range(1, 13))),
-    "time": ("23:59:59.5+02:00", *(f"{time}Z" for time in _TIMES)),
-    "date-time": (
-        "2024-12-31T23:59:59Z",
-        *(f"20{day:02}-{1 + day % 12:02}-{1 + day:02}T{time}.123+01:30" for day, time in enumerate(_TIMES)),
-        *(f"20{day:02}-{1 + day % 12:02}-{1 + day:02}T{time}Z" for day, time in enumerate(_TIMES)),
-    ),
-    "duration": ("P1Y2M3DT4H5M6S", "PT30M", "P2W"),
-    "email": ("jane.doe@mail.example.com", "a_1+tag@sub-domain.example.org"),
-    "hostname": ("www.example.com", "a-1.b2.example"),
-    "ipv4": ("192.168.10.255", "10.0.0.1"),
-    "ipv6": ("2001:db8::ff00:42:8329", "::1", "::ffff:192.0.2.1"),
-    "uri": (
-        "https://user@www.example.com:8080/a/b?c=d#e",
-        "http://192.168.0.1/a-b_c/d.html",
-        "https://[2001:db8::1]/a%20b?x=1&y=2",
-        "ftp://files.example.com/",
-        "urn:isbn:0451450523",
-    ),
-    "uri-reference": ("../a/b?c=d", "/a/b#c", "https://www.example.com/a"),
-    "iri": ("https://www.example.com/é",),
-    "iri-reference": ("../é",),
-    "uri-template": ("https://example.com/{id}{?q*}",),
-    "uuid": ("123e4567-e89b-12d3-a456-426614174000",),
-    "json-pointer": ("/a~1b/0",),
-    "relative-json-pointer": ("1/a",),
-}
-"""Values of each of the usual formats: what a warm store has seen."""
-
-
 def known_format(name: str) -> bool:
     """Whether it is a format of the specification; others are annotations."""
     return name in _PATTERNS or name in _BUILT
