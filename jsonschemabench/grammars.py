@@ -23,7 +23,7 @@ from jsonschemabench import options as opt
 from jsonschemabench.engines.base import EngineUnavailable, Refused, Settings
 from jsonschemabench.engines.llguidance import LlguidanceEngine
 from jsonschemabench.engines.packages import require
-from jsonschemabench.grammar_corpus import CorpusProblem, Oracle, mutations, oracle, texts
+from jsonschemabench.grammar_corpus import SUFFIXES, CorpusProblem, Oracle, mutations, oracle, texts
 from jsonschemabench.grammar_texts import Deriver
 from jsonschemabench.llguidance_lark import CannotExpress, adapted
 from jsonschemabench.table import Table, microseconds, number, ratio, show
@@ -36,6 +36,7 @@ _MUTATED_BYTES = 20_000  # larger files are not mutated: an oracle reads the who
 
 DERIVED = 40  # texts, where there are no files
 SHORTEST_DERIVED = 20  # characters
+LOOKED_AT = 20  # files, for one of the language
 
 
 @dataclass
@@ -287,6 +288,7 @@ def comparison(results: list[tuple[str, Count, str]], problems: dict[str, str]) 
             read = f"reads {count.peer_texts - count.peer_missed} of {count.peer_texts}"
             rows.append([*row, "; ".join([read, *beside.split(", ")[1:]])])
         else:
+            beside += f"; reads 0 of {count.peer_texts}" if count.peer_texts else ""
             rows.append([*row, "—", "—", "—", "—", beside])
     rows += [[grammar, *["—"] * 8, problem] for grammar, problem in problems.items()]
     columns = [
@@ -377,9 +379,14 @@ def grammars(
 
 
 def _with_files(grammar: str, folders: list[Path], max_bytes: int) -> list[Path]:
-    """The folders, if there is a text of the language below them; none of them otherwise."""
+    """The folders, if there is a text below them that the language's oracle takes; none of them otherwise."""
+    import structgen
+
+    if grammar not in SUFFIXES or not folders:
+        return []
     try:
-        found = any(texts(grammar, folders, max_bytes=max_bytes, seed=0)) if folders else False
+        found = islice(texts(grammar, folders, max_bytes=max_bytes, seed=0), LOOKED_AT)
+        _, takes = oracle(grammar, structgen.load_grammar(grammar))
+        return folders if any(takes(text) for _, text in found) else []
     except CorpusProblem:
-        found = False
-    return folders if found else []
+        return []
