@@ -32,7 +32,7 @@ from structgen.schema.schemas import Schemas
 from structgen.schema.strings import strings_node
 from structgen.schema.whitespace import layout
 
-_EXPLORED = 4_000  # Combinations of schemas that are looked at before a text gets to them.
+_EXPLORED = 250  # Combinations of schemas that are looked at before a text gets to them.
 
 
 class Lowering:

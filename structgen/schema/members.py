@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 from structgen.automata.regular import Language, difference, finite, intersect
@@ -29,6 +30,12 @@ Claim: TypeAlias = tuple[Term, Language | None]  # What a member has to be in ad
 
 _ANYWAY: Claim = (ANY, None)
 _MAX_CLAIMS = 4096  # How many ways one member may meet demands.
+
+
+@lru_cache(maxsize=1 << 14)
+def _matches(language: Language, name: str) -> bool:
+    """Whether a key is in a language: asked by every object that makes the same demand."""
+    return language.matches(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,7 +332,7 @@ class Members:
             found = self._claims_by_name[name] = {}
             for number, demand in enumerate(self.form.demands):
                 terms = [extra for key, extra in demand.named if key == name]
-                terms += [part.term for part in demand.classes if part.language.matches(name)]
+                terms += [part.term for part in demand.classes if _matches(part.language, name)]
                 if any(self._implies(term, extra) for extra in terms):
                     found[number] = [_ANYWAY]
                 else:
