@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from structgen.automata.network import ArenaFull
-from structgen.errors import MatcherError
+from structgen.errors import BudgetExceeded, MatcherError
 from structgen.masks.distinct import first_memory, remembering
 from structgen.masks.engine import Engine
 from structgen.masks.tree_memories import TreeMemories, follow
@@ -123,7 +123,32 @@ class Matcher:
         allowed = self._engine.allowed_bytes(self._state)
         if not self._memory:
             return allowed
-        return bytes(byte for byte in allowed if self._after_bytes(bytes((byte,)))[0])
+        # What is remembered may take bytes away; the mask says so of all that are tokens at once, and faster than one.
+        tokens, words = self.grammar.vocab.byte_tokens, self._words_here()
+        left = bytearray()
+        for byte in allowed:
+            token = tokens[byte]
+            if token is None or words is None:
+                is_left = self._after_bytes(bytes((byte,)))[0] != 0
+            else:
+                is_left = bool(int(words[token >> 5]) >> (token & 31) & 1)
+            if is_left:
+                left.append(byte)
+        return bytes(left)
+
+    def _words_here(self) -> npt.NDArray[np.uint32] | None:
+        """The mask of this place, uint32 [words]; None where it is over its budget."""
+        rows, bitmask = self._rows, self._bitmask
+        mask: npt.NDArray[np.uint32] = np.zeros((1, self.grammar.vocab.num_words), np.uint32)
+        self._rows, self._bitmask = mask, None
+        try:
+            self._fill(0)
+            words: npt.NDArray[np.uint32] = mask[0]
+            return words
+        except BudgetExceeded:
+            return None
+        finally:
+            self._rows, self._bitmask = rows, bitmask
 
     def is_accepting(self) -> bool:
         """Whether the text may end here."""

@@ -267,6 +267,15 @@ class Vocabulary:
         """Length of the longest of `spelled_tokens`, in bytes."""
         return int(self.spelled_trie.token_length.max(initial=0))
 
+    @cached_property
+    def byte_tokens(self) -> tuple[int | None, ...]:
+        """For each byte the first token that masks see as this byte alone, or None."""
+        found: dict[bytes, int] = {}
+        for token_id, spelled in enumerate(self.spelled_tokens):
+            if len(spelled) == 1:
+                found.setdefault(spelled, token_id)
+        return tuple(found.get(bytes((byte,))) for byte in range(256))
+
     def spell(self, data: bytes) -> list[int]:
         """Token ids for bytes as masks see them: `encode`, and special tokens where their spellings stand."""
         out: list[int] = []
