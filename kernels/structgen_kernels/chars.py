@@ -83,61 +83,41 @@ def list_well_formed(h):
     return count
 
 
-@helper("int64(int64[::1], int64, int64, int64, int64)")
-def _last_byte_loops(h, t, s, low, high):
-    """Whether every byte in [low, high] leads from t to s: 1 or 0, or a status."""
-    for byte in range(low, high + 1):
-        if not allows(h, t, byte):
-            return 0
-        u = follow(h, t, byte)
-        if u != s:
-            return min(u, 0)
-    return 1
-
-
-@helper("int64(int64[::1], int64, int64, int64, int64)")
-def _two_bytes_loop(h, t, s, low, high):
-    """Whether every byte in [low, high] and another lead from t to s: 1 or 0, or a status."""
-    checked = np.int64(-1)
-    for byte in range(low, high + 1):
-        if not allows(h, t, byte):
-            return 0
-        u = follow(h, t, byte)
-        if u <= 0:
-            return u
-        if u != checked:
-            found = _last_byte_loops(h, u, s, 0x80, 0xBF)
-            if found != 1:
-                return found
-            checked = u
-    return 1
-
-
 @helper("int64(int64[::1], int64, int64)")
 def _loops_on(h, s, lead):
-    """Whether every character that begins with a byte leads from s back to s: 1 or 0, or a status."""
-    if not allows(h, s, lead):
-        return 0
-    t = follow(h, s, lead)
-    if t <= 0:
-        return t
-    low, high = _second(lead)
-    if _due(lead) == 1:
-        return _last_byte_loops(h, t, s, low, high)
-    if _due(lead) == 2:
-        return _two_bytes_loop(h, t, s, low, high)
-    checked = np.int64(-1)
-    for byte in range(low, high + 1):
-        if not allows(h, t, byte):
+    """Whether every character that begins with a byte leads from s back to s: 1 or 0, or a status.
+
+    Depth first, states that were looked at just before left out: most bytes do what their neighbours do.
+    """
+    due = _due(lead)
+    states, bytes_, last = np.empty(4, np.int64), np.empty(4, np.int64), np.empty(4, np.int64)
+    before = np.empty(4, np.int64)
+    states[0] = s
+    bytes_[0] = last[0] = lead
+    before[0] = -1
+    level = 0
+    while level >= 0:
+        byte = bytes_[level]
+        if byte > last[level]:
+            level -= 1
+            continue
+        bytes_[level] = byte + 1
+        if not allows(h, states[level], byte):
             return 0
-        u = follow(h, t, byte)
-        if u <= 0:
-            return u
-        if u != checked:
-            found = _two_bytes_loop(h, u, s, 0x80, 0xBF)
-            if found != 1:
-                return found
-            checked = u
+        t = follow(h, states[level], byte)
+        if t <= 0:
+            return t
+        if level == due:
+            if t != s:
+                return 0
+        elif t != before[level]:
+            before[level] = t
+            level += 1
+            states[level] = t
+            before[level] = -1
+            bytes_[level], last[level] = 0x80, 0xBF
+            if level == 1:
+                bytes_[1], last[1] = _second(lead)
     return 1
 
 

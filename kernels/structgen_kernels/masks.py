@@ -525,7 +525,7 @@ def add_tokens(h, s, out, index, begun):
             out[index, ends[z] >> 5] |= np.uint32(1) << np.uint32(ends[z] & 31)
 
 
-@kernel("int64(int64[::1], int64, uint32[:, ::1], int64)")
+@helper("int64(int64[::1], int64, uint32[:, ::1], int64)")
 def fill_mask(h, s, out, index):
     """Write the mask of state s into row `index` of out, uint32 [rows, at least WORDS]: every word of it.
 
