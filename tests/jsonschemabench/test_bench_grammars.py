@@ -92,6 +92,7 @@ def test_derived_texts_are_of_the_language(grammar: str) -> None:
 
 
 def test_the_comparison(tmp_path: Path) -> None:
+    pytest.importorskip("llguidance")
     (tmp_path / "a.json").write_text('{"a": [1, 2, "x\\n", null], "b": {}}')
     arguments = ["grammars", "--compare", "-g", "json", "-g", "arithmetic", "-g", "markdown_table", "-g", "python"]
     result = CliRunner().invoke(app, [*arguments, "-f", str(tmp_path), "--sample", "2", "--markdown"])
