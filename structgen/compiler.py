@@ -364,7 +364,7 @@ class Embeddings:
 def warmup(
     vocab: Vocabulary, *, limits: Limits | None = None, on_step: Callable[[int, int], None] | None = None
 ) -> None:
-    """Compile the kernels (first use ever: a minute or more) and build what all JSON grammars share: the states and mask
+    """Compile the kernels (first use ever: a minute or more) and build what all JSON grammars share: states and mask
     rows of any value, of the types with the usual limits, and of values of each format. `on_step(done, total)` is
     called after each of them."""
     steps = usual_values()
