@@ -9,7 +9,7 @@ What numba links into a caller is a copy: of the function, of all it calls, and 
 anew. Along the engine's dozen levels that came to a hundred copies of the closure. So the larger functions are compiled
 once (`linked`), and their callers name them, as a C compiler would do it; small ones (`helper`) are copied and inlined.
 
-The cache is numba's, with one change. Numba asks whether the file of a function is the one it was compiled from; but
+The cache is numba's, with two changes. Numba asks whether the file of a function is the one it was compiled from; but
 kernels of one file are compiled into those of another. So what is asked is whether all files of the package are the
 same (`SOURCES`), which also keeps a process that still runs an older version from handing its kernels to a newer one.
 """
@@ -28,6 +28,7 @@ from numba.core import config, typeinfer
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher
+from numba.core.runtime import rtsys
 
 
 def _digest() -> str:
@@ -50,6 +51,17 @@ class _Cache(FunctionCache):
     def __init__(self, function: Any) -> None:
         super().__init__(function)
         self._cache_file = IndexDataCacheFile(self._cache_path, self._impl.filename_base, SOURCES)
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """What was compiled, from the cache.
+
+        numba would first learn all that it can compile (its modules for arrays, lists, dicts and, where it is
+        installed, scipy's for linear algebra: half a second). Machine code needs its runtime only; the compiler sees
+        to the rest itself when it has to compile.
+        """
+        rtsys.initialize(target_context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
 
 
 def cache_folder() -> Path | None:
