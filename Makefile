@@ -1,5 +1,5 @@
 # demo: the main job on the embedded model   test: every test but the slow ones   test-slow: those (an hour and more)
-# check: formatting, lint, types and tests, to run before a commit
+# check: formatting, lint, types and tests, to run before a commit   forms: the forms of the shipped grammars, anew
 # Each target sets up what it needs in $(VENV); a second run starts at once. Needs Python >= 3.10 and make, no more.
 
 VENV ?= .venv
@@ -7,7 +7,7 @@ PYTHON ?= $(shell command -v python3 || command -v python)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test test-slow check bench clean
+.PHONY: demo test test-slow check bench forms clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -54,6 +54,10 @@ $(VENV)/.installed-dev: $(VENV)/.torch pyproject.toml constraints.txt
 $(VENV)/.installed-bench: $(VENV)/.torch pyproject.toml constraints.txt
 	$(PIP) install --quiet -e ".[bench]" -c constraints.txt
 	@touch $@ $(VENV)/.installed
+
+# What structgen makes of the grammars that ship: after each change to how grammars are read, or to one of them.
+forms: $(VENV)/.installed
+	$(BIN)/python -m structgen.grammar.forms
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,10 +1,14 @@
-"""The grammars that ship with structgen, as text: one `.lark` file each in this folder."""
+"""The grammars that ship with structgen, as text: one `.lark` file each in this folder.
+
+`forms/` holds what structgen makes of each when it reads it.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 _FOLDER = Path(__file__).resolve().parent
+FORMS = _FOLDER / "forms"
 
 
 def list_grammars() -> list[str]:

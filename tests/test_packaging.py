@@ -1,7 +1,8 @@
-"""What a wheel holds: every package, the embedded models, the grammars, the type marker."""
+"""What a wheel holds: every package, the embedded models, the grammars and their forms, the type marker."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -46,6 +47,18 @@ def test_a_wheel_holds_everything(tmp_path: Path) -> None:
         for path in (ROOT / folder).rglob("*"):
             if path.is_file() and path.suffix in (".py", ".lark", ".json", ".safetensors", ".gz", ".typed"):
                 assert f"{package}/{path.relative_to(ROOT / folder).as_posix()}" in inside
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+    program = (
+        "import structgen, sys; from structgen.grammar.shipped import OPTIONS, find_shipped\n"
+        "for name in structgen.list_grammars(): assert find_shipped(structgen.load_grammar(name), *OPTIONS), name\n"
+        "print(structgen.__file__, 'lark' in sys.modules)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "installed"), "STRUCTGEN_CACHE": ""},
+    )  # fmt: skip
+    assert run.stdout.split() == [str(tmp_path / "installed" / "structgen" / "__init__.py"), "False"]
 
 
 def test_shipped_grammars_can_be_read() -> None:

@@ -18,6 +18,7 @@ from structgen.grammar.indentation_lower import lines_to_ir
 from structgen.grammar.lower import Lowering
 from structgen.grammar.regex import parse_regex
 from structgen.grammar.scanned import Lines, Scanned
+from structgen.grammar.shipped import find_shipped
 from structgen.ir import Node
 
 
@@ -70,14 +71,17 @@ def read_grammar(text: str, *, dialect: str = "lark", start: str | None = None) 
 def scanned_grammar(
     text: str, dialect: str = "lark", start: str | None = None, lexer: str = "contextual"
 ) -> Scanned | Lines:
-    """A grammar's text with its scanner, flattened and checked. Kept in memory and on disk: see `saved`."""
+    """A grammar's text with its scanner, flattened and checked. Kept in memory and on disk (`saved`), or shipped."""
     memo = (text, dialect, start, lexer)
     with _lock:
         if memo in _remembered:
             _remembered.move_to_end(memo)
             return _remembered[memo]
-    key = saved.key_of(*memo)
-    found = None if key is None else saved.find(key)
+    found = find_shipped(*memo)
+    key = None
+    if found is None:
+        key = saved.key_of(*memo)
+        found = None if key is None else saved.find(key)
     if found is None:
         started = time.perf_counter()
         grammar = read_grammar(text, dialect=dialect, start=start)

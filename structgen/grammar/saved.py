@@ -2,7 +2,8 @@
 
 A form holds what `scanned` describes and nothing else: no code, no pickle, no vocabulary. Its key is a digest of the
 grammar's text and options and of everything that decides what becomes of them: the source files of the packages that
-read grammars, and the versions of lark, regex and Python. A form of other code is therefore never found.
+read grammars, and the versions of lark, regex and Python. A form of other code is therefore never found. (The forms of
+the grammars that ship come with the package: see `shipped`.)
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import json
 import sys
 from contextlib import suppress
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -38,21 +38,39 @@ def _code() -> bytes | None:
     return code_digest(Path(__file__).resolve().parents[1])
 
 
-def code_digest(package: Path) -> bytes | None:
-    """A digest of what decides the form of a grammar, besides its text; None where the sources cannot be seen."""
+def sources_digest(package: Path) -> bytes | None:
+    """A digest of the source files that decide the form of a grammar; None where they cannot be seen."""
     files = sorted(file for pattern in DECIDING for file in package.glob(pattern))
     if package / "grammar" / Path(__file__).name not in files:
         return None
-    digest = hashlib.blake2b(repr(sys.version_info[:3]).encode())
+    digest = hashlib.blake2b(digest_size=32)
     try:
         for file in files:
             data = file.read_bytes()
-            digest.update(f"{file.relative_to(package)} {len(data)}\n".encode() + data)
-        for library in _LIBRARIES:
-            digest.update(f"{library} {version(library)}\n".encode())
-    except (OSError, PackageNotFoundError):
+            digest.update(f"{file.relative_to(package).as_posix()} {len(data)}\n".encode() + data)
+    except OSError:
         return None
     return digest.digest()
+
+
+@cache
+def own_sources() -> bytes | None:
+    """`sources_digest` of this package as it was when first asked."""
+    return sources_digest(Path(__file__).resolve().parents[1])
+
+
+def code_digest(package: Path) -> bytes | None:
+    """A digest of what decides the form of a grammar, besides its text; None where the sources cannot be seen."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    sources = sources_digest(package)
+    if sources is None:
+        return None
+    try:
+        versions = [sys.version_info[:3], *(version(library) for library in _LIBRARIES)]
+    except PackageNotFoundError:
+        return None
+    return hashlib.blake2b(sources + repr(versions).encode()).digest()
 
 
 def key_of(*what: object) -> str | None:
@@ -72,11 +90,14 @@ def keep(key: str, grammar: Scanned | Lines) -> None:
 def find(key: str) -> Scanned | Lines | None:
     """The grammar with this key, if its form has been kept and is sound."""
     data = FORMS.read(key)
-    if data is None:
-        return None
+    return None if data is None else load_sound(data)
+
+
+def load_sound(data: bytes) -> Scanned | Lines | None:
+    """The grammar of a form; None for what is none: written by something else, under our name."""
     try:
         return load(data)
-    except (ValueError, TypeError, LookupError, AttributeError):  # written by something else, under our name
+    except (ValueError, TypeError, LookupError, AttributeError):
         return None
 
 
