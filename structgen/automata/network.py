@@ -53,6 +53,7 @@ class Network:
         self._notes = _flat(arena.tables[k.NOTES])
         self._picks = _flat(arena.tables[k.PICKS])
         self._needs = _flat(arena.tables[k.NEEDS])
+        self._object_keys = _flat(arena.tables[k.OBJECT_KEYS])
         self._buffer: list[int] = []
         self._base = 0  # pc of the first buffered instruction
         self._next = 0  # pc of the next instruction
@@ -420,11 +421,11 @@ class Network:
                 raise ArenaFull(table)
             header[k.COUNT + table] = end
         tables[k.OBJECTS][row] = (len(keys), first, node.ordered, node.additional is not None)
-        if keys:
-            columns = tables[k.OBJECT_KEYS][first : first + len(keys)]
-            columns[:, k.K_DECLARED] = keys
-            columns[keys, k.K_SORTED] = np.arange(len(keys))
-            columns[:, k.K_REQUIRED] = [node.keys[place].required for place in keys]
+        sorted_at = [0] * len(keys)
+        for at, place in enumerate(keys):
+            sorted_at[place] = at
+        rows = [value for at, place in enumerate(keys) for value in (place, sorted_at[at], node.keys[place].required)]
+        self._object_keys[3 * first : 3 * (first + len(keys))] = array("i", rows)
         found: int = no_members(header, row)
         if found < 0:
             raise ArenaFull(int(header[k.FULL_TABLE]))

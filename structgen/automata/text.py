@@ -49,6 +49,7 @@ class Tail:
     # Of any JSON string: 1 … 4 before so many hex digits of an escape below U+D000 (4: of any), 0xD before the last
     # three of one from U+D000.
     ways_in: Mapping[int, int]
+    leads: tuple[tuple[int, int], ...] = ()  # lead bytes as a set, and the way in behind them
 
 
 NO_TAILS: Mapping[int, Tail] = MappingProxyType({})
@@ -246,8 +247,7 @@ class _Ended:
         other = self._call(ANY, None)
         # A lead byte is read before the tail is entered: two texts that run side by side may both call the tail where
         # they stand, and what completes it cannot tell a call of the whole tail from one of a way into it.
-        high = ((0x80, 0xD7FF, other), (0xE000, 0x10FFFF, other))
-        leads = net.shared(("leads", high, self.after), _emit_leads, net, high, {other: tail}, self.after, rule)
+        leads = net.shared(("leads", tail.rule, self.after), self._leads_in, tail)
         ways = [self._way_in(name) for name in (1, 2, 3, 4, 0xD)]
         note = net.note_row(tail.start, -1) if self.noted else -1
         pc = net.other_texts(words, [rule, other, leads, *ways, net.chain(self.end, self.after, rule), note])
@@ -271,6 +271,14 @@ class _Ended:
         pc = net.split(net.chain(self.end, self.after, rule), chars, rule=rule) if may_end else chars
         return ~self._note(pc, ANY, -1) if self.noted else pc
 
+    def _leads_in(self, tail: Tail) -> int:
+        """The first byte of a character outside ASCII, and the rest of a text that a tail ends."""
+        net, masks = self.net, dict[int, int]()
+        for leads, entrance in tail.leads:
+            pc = net.call_once(entrance, self.after, rule=self.rule)
+            masks[pc] = masks.get(pc, 0) | leads
+        return net.switch(masks, rule=self.rule)
+
     def _way_in(self, name: int) -> int:
         return self.net.call_once(self._unbounded(ANY).ways_in[name], self.after, rule=self.rule)
 
@@ -290,12 +298,14 @@ class _Ended:
             pieces = _pieces(charset, loop)
             net.patch(loop, emit_pieces(net, pieces, self.encoding, rule), close)
             net.start_rule(rule, loop)
+            runs = _lead_runs(pieces)
             entrances = {
                 (rest, _code_points(part)): net.entrance(_continuation(net, part, rest, rule), rule)
-                for _, rest, part in _lead_runs(pieces)
+                for _, rest, part in runs
             }
+            leads = tuple((leads, entrances[rest, _code_points(part)]) for leads, rest, part in runs)
             ways_in = self._ways_in(pieces, rule) if charset == ANY and self.encoding == "json" else {}
-            tail = net.tails[key] = Tail(rule, loop, entrances, ways_in)
+            tail = net.tails[key] = Tail(rule, loop, entrances, ways_in, leads)
         return tail
 
     def _ways_in(self, pieces: Pieces, rule: int) -> dict[int, int]:

@@ -183,11 +183,14 @@ class Expander:
         """The intersection, within the limit on alternatives."""
         met = EVERYTHING
         for shape in shapes:
-            if met.num_forms * shape.num_forms > 16 * self.schemas.options.max_forms:
-                met, shape = self._pruned(met), self._pruned(shape)
-                self.schemas.check_size(met.num_forms * shape.num_forms // 16, atom)
-            self.spend(_effort(met, shape))
-            met = meet(met, shape)
+            if met is EVERYTHING:
+                met = shape
+            else:
+                if met.num_forms * shape.num_forms > 16 * self.schemas.options.max_forms:
+                    met, shape = self._pruned(met), self._pruned(shape)
+                    self.schemas.check_size(met.num_forms * shape.num_forms // 16, atom)
+                self.spend(_effort(met, shape))
+                met = meet(met, shape)
             if met.num_forms > _PRUNE_ABOVE:
                 met = self._pruned(met)
             self.schemas.check_size(met.num_forms, atom)
@@ -321,7 +324,8 @@ class Expander:
             return self.met((met, self.cases.shape(place)), place.atom)
         parts = self.parts(place)
         if parts == [None]:
-            return self.met((met, local_shape(place)), place.atom)
+            local = local_shape(place)
+            return local if met is EVERYTHING else self.met((met, local), place.atom)
         for keyword in parts:
             if keyword == "oneOf":
                 met = self.united(exclusive(self, place, within=met), place.atom)

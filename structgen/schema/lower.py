@@ -8,25 +8,23 @@ and "any value" become rules with keys, so that equal ones are one across all sc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from itertools import chain
 
-from structgen.automata.regular import Language, LanguageTooComplex, union
-from structgen.errors import GrammarTooComplex
+from structgen.automata.regular import Language, union
 from structgen.ir import Call, Lazy, Node, Rule, Text, alt, literal, seq
 from structgen.schema.arrays import array_node, distinct_items
 from structgen.schema.distinct import Distinct
 from structgen.schema.expand import Expander
 from structgen.schema.forms import ANY, EVERYTHING, NumberForm, ObjectForm, Shape, Term, both
 from structgen.schema.items import claimed_items
+from structgen.schema.located import Located
 from structgen.schema.members import Members
-from structgen.schema.numbers import NumberTooComplex, number_language
+from structgen.schema.numbers import number_language
 from structgen.schema.objects import members_of, object_node
 from structgen.schema.open_keys import OpenKeys
 from structgen.schema.options import SchemaOptions
-from structgen.schema.reach import TooManyStates
 from structgen.schema.satisfiable import Satisfiability
 from structgen.schema.schemas import Schemas
 from structgen.schema.strings import strings_node
@@ -44,6 +42,7 @@ class Lowering:
         self.satisfiable = satisfiability.term
         self.satisfiability = satisfiability
         self.layout = layout(self.options)
+        self._scalar_value = _scalar_member_values(self.options)
         self.open_keys = open_keys
         self._nodes: dict[tuple[Term, int], Lazy] = {}
         self._rules: dict[tuple[Term, int], Call] = {}
@@ -91,7 +90,7 @@ class Lowering:
             else:
                 with self.located(term):
                     plain = replace(shape, through_ref=False) if shape.through_ref else shape
-                    call = _scalar_member_value(plain, self.options)
+                    call = self._scalar_value(plain)
             self._member_values[key] = call
         return call
 
@@ -172,15 +171,10 @@ class Lowering:
             self._members[id(form)] = (form, make())
         return self._members[id(form)][1]
 
-    @contextmanager
-    def located(self, term: Term) -> Iterator[None]:
+    def located(self, term: Term) -> Located:
         """A piece of work of its own; whatever is too complex in it is so at the place of this term."""
         self.expander.fresh()
-        try:
-            yield
-        except (LanguageTooComplex, NumberTooComplex, TooManyStates) as error:
-            pointer = self.expander.schemas.atoms[term[0] >> 1].pointer if term else ""
-            raise GrammarTooComplex(error.message, pointer=pointer) from error
+        return Located(self.expander.schemas, term)
 
 
 def inner_terms(shape: Shape) -> Iterator[Term]:
@@ -204,7 +198,7 @@ def numbers_node(forms: tuple[NumberForm, ...], options: SchemaOptions) -> Node:
 
 
 def _text_rule(name: str, language: Language) -> Node:
-    return Call(Rule(name, lambda: Text(language, "utf-8"), key=("json-number", language.key)))
+    return Call(Rule(name, lambda: Text(language, "utf-8"), key=("json-number", language)))
 
 
 def _scalars(shape: Shape, options: SchemaOptions) -> Iterator[Node]:
@@ -219,11 +213,17 @@ def _scalars(shape: Shape, options: SchemaOptions) -> Iterator[Node]:
         yield strings_node(shape.strings, options)
 
 
-@lru_cache(maxsize=4096)
-def _scalar_member_value(shape: Shape, options: SchemaOptions) -> Call:
+@lru_cache(maxsize=64)
+def _scalar_member_values(options: SchemaOptions) -> Callable[[Shape], Call]:
     """See `Lowering.member_value`; equal ones are the same rule in all schemas."""
-    node = seq(layout(options).colon_gap, alt(*_scalars(shape, options)))
-    return Call(Rule("value", lambda: node))
+    gap = layout(options).colon_gap
+
+    @lru_cache(maxsize=4096)
+    def value(shape: Shape) -> Call:
+        node = seq(gap, alt(*_scalars(shape, options)))
+        return Call(Rule("value", lambda: node))
+
+    return value
 
 
 @lru_cache(maxsize=64)

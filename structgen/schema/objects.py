@@ -145,26 +145,19 @@ class MemberListNode(ObjectNode):
             seq(self._open_key(part.language), literal(layout.colon_mark), lowering.member_value(part.term, depth))
             for part in members.classes
         ]
-        share = _alone if lowering.open_keys.embedded else _shared  # a bracket shows what rule it is in
-        start, end = share("open", seq(literal("{"), layout.open(self.depth))), share("close", self.close)
-        empty = share("empty", seq(literal("{"), layout.empty, literal("}")))
+        opening, comma, closing, nothing = layout.rules(self.depth)
+        start, end, empty = (
+            [call.rule.body() for call in (opening, closing, nothing)]  # a bracket shows what rule it is in
+            if lowering.open_keys.embedded
+            else (opening, closing, nothing)
+        )
         parts = [empty] if members.may_end(members.start) else []
         if keys or additional:
-            comma = _shared("comma", self.separator)
             listed = MemberList(
                 keys, alt(*additional) if additional else None, comma, lowering.options.property_order != "any"
             )
             parts.append(seq(start, listed, end))
         return alt(*parts)
-
-
-def _shared(name: str, node: Node) -> Node:
-    """A rule that is one for all schemas."""
-    return Call(Rule(name, lambda: node, key=("json-" + name, node)))
-
-
-def _alone(name: str, node: Node) -> Node:
-    return node
 
 
 class AnyOrderNode(ObjectNode):
@@ -173,8 +166,7 @@ class AnyOrderNode(ObjectNode):
     def __init__(self, form: ObjectForm, lowering: Lowering, term: Term, depth: int) -> None:
         super().__init__(form, lowering, term, depth)
         self._calls: dict[tuple[str | Language, Term], Call] = {}
-        comma = self.separator
-        self._comma = Call(Rule("comma", lambda: comma, key=("json-comma", comma)))
+        self._comma = self.layout.rules(depth)[1]
 
     def _build_keys(self, state: State) -> Node:
         members = self.members

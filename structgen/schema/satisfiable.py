@@ -6,18 +6,15 @@ satisfiable. The fixpoint starts from "nothing is" and grows; terms are looked a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
-from structgen.automata.regular import LanguageTooComplex
-from structgen.errors import GrammarTooComplex
 from structgen.schema.distinct import distinct
 from structgen.schema.forms import ANY, NEVER, ArrayForm, ObjectForm, Shape, StringForm, Term, both
 from structgen.schema.items import Items
+from structgen.schema.located import Located
 from structgen.schema.members import Members
-from structgen.schema.numbers import NumberTooComplex, some_number
-from structgen.schema.reach import TooManyStates
+from structgen.schema.numbers import some_number
 
 if TYPE_CHECKING:
     from structgen.schema.expand import Expander
@@ -64,7 +61,7 @@ class Satisfiability:
         atom = self.expander.schemas.atoms[term[0] >> 1]
         if len(term) == 1 and not term[0] & 1 and atom.meaning is None and atom.schema.keys() <= _HARMLESS:
             return True  # The common case, answered without expanding it.
-        with self._located(term):
+        with Located(self.expander.schemas, term):
             shape = self.expander.shape(term)
             if some_scalar(shape):
                 return True
@@ -100,17 +97,8 @@ class Satisfiability:
         self._known.update(values)
 
     def _evaluate(self, term: Term, ask: Ask) -> bool:
-        with self._located(term):
+        with Located(self.expander.schemas, term):
             return some_value(self.expander.shape(term), ask, self.expander)
-
-    @contextmanager
-    def _located(self, term: Term) -> Iterator[None]:
-        """Whatever is too complex in here is so at the place of this term."""
-        try:
-            yield
-        except (LanguageTooComplex, NumberTooComplex, TooManyStates) as error:
-            atom = self.expander.schemas.atoms[term[0] >> 1]
-            raise GrammarTooComplex(error.message, pointer=atom.pointer) from error
 
 
 def some_value(shape: Shape, ask: Ask, terms: Expander) -> bool:

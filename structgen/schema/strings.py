@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from json.encoder import encode_basestring
 
 from structgen.automata.regular import Language, finite, union
 from structgen.ir import EMPTY, Call, Encoding, Node, Rule, Text, alt, choice, literal, seq
@@ -32,10 +32,10 @@ def string_rule(language: Language, options: SchemaOptions) -> Node:
 
 
 def _rule(language: Language, encoding: Encoding) -> Node:
-    key = ("json-string", language.key, encoding)
+    key = ("json-string", language, encoding)
     return Call(Rule("string", lambda: seq(_QUOTE, Text(language, encoding), _QUOTE), key=key))
 
 
 def spelled(text: str) -> bytes:
     """A string as `json.dumps` writes it, in UTF-8."""
-    return json.dumps(text, ensure_ascii=False).encode()
+    return encode_basestring(text).encode()

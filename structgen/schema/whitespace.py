@@ -8,14 +8,14 @@ Each style is a few inline nodes. Indentation is a counter, so what is repeated 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
-from structgen.ir import EMPTY, NEVER, Node, Star, alt, byte_set, literal, optional, repeat, seq
+from structgen.ir import EMPTY, NEVER, Call, Node, Rule, Star, alt, byte_set, literal, optional, repeat, seq
 from structgen.schema.options import SchemaOptions
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Layout:
     """The text between tokens. `step` is 1 where the layout depends on the nesting depth, else 0.
 
@@ -31,6 +31,7 @@ class Layout:
     colon_gap: Node
     edge: Node
     empty: Node
+    _rules: dict[int, tuple[Call, Call, Call, Call]] = field(default_factory=dict)
 
     def open(self, depth: int) -> Node:
         """Between `{` or `[` and the first element, for elements at this depth."""
@@ -44,11 +45,29 @@ class Layout:
         """The comma between two elements at this depth, with its whitespace."""
         return self._at(self.comma, depth)
 
+    def rules(self, depth: int) -> tuple[Call, Call, Call, Call]:
+        """Rules for what an object at this depth is put together with: `{` and what may stand before the first member,
+        a comma, what may stand behind the last member and `}`, and `{}`. Made once, so that all schemas share them."""
+        depth *= self.step
+        found = self._rules.get(depth)
+        if found is None:
+            found = self._rules[depth] = (
+                _rule("open", seq(literal("{"), self.open(depth))),
+                _rule("comma", self.separator(depth)),
+                _rule("close", seq(self.close(depth), literal("}"))),
+                _rule("empty", seq(literal("{"), self.empty, literal("}"))),
+            )
+        return found
+
     def _at(self, table: tuple[Node, ...], depth: int) -> Node:
         if not self.step:
             return table[0]
         indent, break_or_comma = table
         return seq(break_or_comma, *(indent for _ in range(depth)))
+
+
+def _rule(name: str, node: Node) -> Call:
+    return Call(Rule(name, lambda: node))
 
 
 @lru_cache(maxsize=64)
