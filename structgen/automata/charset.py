@@ -22,10 +22,10 @@ Range = tuple[int, int]
 class CharSet:
     """An immutable set of code points; equal sets are the same object. `ranges` is sorted, inclusive and maximal."""
 
-    __slots__ = ("__weakref__", "ranges", "size")
+    __slots__ = ("__weakref__", "_size", "ranges")
 
     ranges: tuple[Range, ...]
-    size: int
+    _size: int
 
     def __new__(cls, ranges: Iterable[Range] = ()) -> CharSet:
         """The set of these inclusive ranges, in any order; surrogates are left out."""
@@ -83,6 +83,13 @@ class CharSet:
     def __len__(self) -> int:
         return self.size
 
+    @property
+    def size(self) -> int:
+        """How many code points it has."""
+        if self._size < 0:  # of most sets nobody asks
+            self._size = sum(high - low + 1 for low, high in self.ranges)
+        return self._size
+
     def __iter__(self) -> Iterator[int]:
         for low, high in self.ranges:
             yield from range(low, high + 1)
@@ -104,7 +111,7 @@ def _intern(ranges: tuple[Range, ...]) -> CharSet:
     if found is None:
         found = object.__new__(CharSet)
         found.ranges = ranges
-        found.size = sum(high - low + 1 for low, high in ranges)
+        found._size = -1
         found = _interned.setdefault(ranges, found)
     return found
 
@@ -193,7 +200,7 @@ def split_ascii(charset: CharSet) -> tuple[int, CharSet]:
 
 
 @lru_cache(_MEMO)
-def _join_ascii(bits: int, above: CharSet) -> CharSet:
+def join_ascii(bits: int, above: CharSet) -> CharSet:
     """The inverse of `split_ascii`."""
     ranges = list(above.ranges)
     low: list[Range] = []
@@ -231,7 +238,7 @@ def overlay(sets: tuple[CharSet, ...]) -> tuple[tuple[CharSet, tuple[int, ...]],
         below = finer
     below.pop(0, None)
     above = dict(_swept(tuple(high for _, high in parts)))
-    cells = [(_join_ascii(below.get(active, 0), above.get(active, NONE)), active) for active in {**below, **above}]
+    cells = [(join_ascii(below.get(active, 0), above.get(active, NONE)), active) for active in {**below, **above}]
     return tuple((cell, _bits(active)) for cell, active in sorted(cells, key=lambda cell: cell[0].ranges[0]))
 
 

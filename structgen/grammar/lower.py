@@ -15,6 +15,7 @@ from structgen.automata.regular_nodes import Kind
 from structgen.errors import GrammarSyntaxError
 from structgen.grammar.automaton import Automaton, Symbol
 from structgen.grammar.charbytes import byte_mask
+from structgen.grammar.derived import recall
 from structgen.grammar.form import Embedded, Lexeme, Piece, Ref
 from structgen.grammar.scanned import START, Counted, Lexed, Scanned, Token, no_text
 from structgen.grammar.scanner import guard_of, step_both
@@ -266,5 +267,9 @@ def text_node(language: Language, guard: int = 0) -> Node:
         return seq(Bytes(byte_mask(run[0])) if plain else Text(language, "utf-8"), after)
     if language.nullable:
         language = intersect(language, repeat(chars(ANY), 1))
-    body = seq(Text(language, "utf-8"), after)
-    return Call(Rule("text", lambda: body, key=("lexeme", language.key, guard), alike=True))
+
+    def body() -> Node:
+        recall(language)
+        return seq(Text(language, "utf-8"), after)
+
+    return Call(Rule("text", body, key=("lexeme", language.key, guard), alike=True))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -20,8 +21,9 @@ from structgen.automata.charset import CharSet
 from structgen.automata.regular import Language
 from structgen.cache import Cache
 from structgen.grammar.automaton import Automaton, Symbol
+from structgen.grammar.derived import read_blocks, write_blocks
 from structgen.grammar.form import Embedded, Piece, Place, Ref, Term
-from structgen.grammar.saved_terms import NotKept, Row, TermWriter, read_charsets, read_terms
+from structgen.grammar.saved_terms import NotKept, Row, TermReader, TermWriter
 from structgen.grammar.scanned import Counted, Deeper, Flat, Lexed, Lines, Scanned, Token
 
 FORMS = Cache("grammars", max_bytes=64 << 20)
@@ -111,6 +113,17 @@ def load(data: bytes) -> Scanned | Lines:
     return _Load(json.loads(data)).grammar()
 
 
+def _languages(grammar: Scanned | Lines) -> Iterator[Language]:
+    """The languages whose texts are emitted as they are."""
+    if isinstance(grammar, Lines):
+        yield from (language for texts in grammar.words.values() for language, _ in texts)
+        return
+    for tokens in (*grammar.tokens.values(), *grammar.ignored.values()):
+        yield from (token.language for token in tokens)
+    for automaton in grammar.flat.rules.values():
+        yield from (symbol.language for edges in automaton.edges for symbol in edges if isinstance(symbol, Piece))
+
+
 class _Dump:
     def __init__(self) -> None:
         self.terms = TermWriter()
@@ -142,8 +155,8 @@ class _Dump:
             out["ignored"] = grammar.ignored
             out["placed"] = sorted(grammar.placed)
         out["symbols"] = self.symbols
-        terms = self.terms
-        out |= {"charsets": terms.charsets, "terms": terms.terms, "tries": terms.words, "bodies": terms.bodies}
+        out["blocks"] = write_blocks(_languages(grammar), self.terms)
+        out["terms"] = self.terms.tables()
         return json.dumps(out, separators=(",", ":")).encode()
 
     def automaton(self, automaton: Automaton) -> tuple[Row, list[Row]]:
@@ -194,8 +207,10 @@ class _Dump:
 class _Load:
     def __init__(self, data: dict[str, Any]) -> None:
         self.data = data
-        self.charsets: list[CharSet] = read_charsets(data["charsets"])
-        self.terms: list[Language] = read_terms(data["terms"], data["tries"], data["bodies"], self.charsets)
+        self.reader = reader = TermReader(data["terms"])
+        self.charsets: list[CharSet] = reader.charsets
+        self.terms: list[Language] = reader.terms
+        read_blocks(data["blocks"], reader)
         self.symbols = [self.symbol(*row) for row in data["symbols"]]
 
     def grammar(self) -> Scanned | Lines:
@@ -209,13 +224,13 @@ class _Load:
                 name: tuple((self.terms[language], self.charsets[unless]) for language, unless in texts)
                 for name, texts in data["words"]
             }
-            return Lines(digest, words, tuple(data["ignored"]), frozenset(data["placed"]), flat)
+            return Lines(digest, words, tuple(data["ignored"]), frozenset(data["placed"]), flat, self.reader)
         declared = {name: Place(line, column) for name, line, column in data["declared"]}
         known = [self.token(*row) for row in data["tokens"]]
         tokens = {self.lexed(label): tuple(known[one] for one in found) for label, found in data["lexed"]}
         ignored = {context: tuple(known[one] for one in found) for context, found in data["ignored"]}
         foreign = tuple(self.foreign(number) for number in data["foreign"])
-        return Scanned(digest, data["name"], declared, flat, tokens, ignored, foreign)
+        return Scanned(digest, data["name"], declared, flat, tokens, ignored, foreign, self.reader)
 
     def automaton(self, final: Row, rows: list[Row]) -> Automaton:
         symbols = self.symbols

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from structgen.automata import regular_nodes as nodes
-from structgen.automata.charset import CharSet
+from structgen.automata.charset import CharSet, join_ascii, split_ascii
 from structgen.automata.regular_nodes import EMPTY_STRING, NOTHING, Kind, Language, Words, children
 
 Row = list[Any]
@@ -22,25 +22,38 @@ class NotKept(Exception):
 
 
 class TermWriter:
-    """Collects character sets and terms; `charset` and `term` give the number under which each can be read again."""
+    """Collects character sets and terms; `charset` and `term` give the number under which each can be read again.
 
-    def __init__(self) -> None:
+    With `before`, it goes on where another writer is now, whose numbers it uses, too.
+    """
+
+    def __init__(self, before: TermWriter | None = None) -> None:
         self.charsets: list[Row] = []
+        self.above: list[Row] = []
         self.terms: list[Row] = []
         self.words: list[Row] = []
         self.bodies: list[Row] = []
-        self._charsets: dict[CharSet, int] = {}
-        self._terms: dict[Language, int] = {}
-        self._words: dict[Words, int] = {}
+        self._charsets: dict[CharSet, int] = dict(before._charsets) if before else {}
+        self._above: dict[CharSet, int] = dict(before._above) if before else {}
+        self._terms: dict[Language, int] = dict(before._terms) if before else {}
+        self._words: dict[Words, int] = dict(before._words) if before else {}
         self._bodies: list[Language] = []
 
     def charset(self, charset: CharSet) -> int:
         """The number of a character set."""
         found = self._charsets.get(charset)
         if found is None:
-            found = self._charsets[charset] = len(self.charsets)
-            self.charsets.append([end for span in charset.ranges for end in span])
+            found = self._charsets[charset] = len(self._charsets)
+            bits, above = split_ascii(charset)  # what is above is much, and the same for most
+            if above not in self._above:
+                self._above[above] = len(self._above)
+                self.above.append([end for span in above.ranges for end in span])
+            self.charsets.append([bits, self._above[above]])
         return found
+
+    def tables(self) -> list[list[Row]]:
+        """All that was written, as `TermReader` takes it."""
+        return [self.above, self.charsets, self.terms, self.words, self.bodies]
 
     def term(self, language: Language) -> int:
         """The number of a language. Raises `NotKept`."""
@@ -61,7 +74,7 @@ class TermWriter:
                     todo.extend(missing)
                     continue
                 row = self._row(top)
-                self._terms[top] = len(self.terms)
+                self._terms[top] = len(self._terms)
                 self.terms.append(row)
             todo.pop()
 
@@ -74,7 +87,7 @@ class TermWriter:
         if kind == Kind.TRIE:
             words = args[0]
             if words not in self._words:
-                self._words[words] = len(self.words)
+                self._words[words] = len(self._words)
                 self.words.append(list(words.items))
             return [kind, self._words[words], *args[1:]]
         if kind == Kind.REPEAT:
@@ -89,15 +102,27 @@ class TermWriter:
         return [kind, *(known[part] for part in args)]
 
 
-def read_charsets(rows: list[Row]) -> list[CharSet]:
-    """The character sets of these rows."""
-    return [CharSet(zip(row[::2], row[1::2], strict=True)) for row in rows]
+class TermReader:
+    """The character sets and languages that a writer has written; with `before`, behind those of another reader."""
+
+    __slots__ = ("__weakref__", "above", "charsets", "terms", "tries")
+
+    def __init__(self, tables: list[list[Row]], before: TermReader | None = None) -> None:
+        above, charsets, terms, words, bodies = tables
+        self.above: list[CharSet] = list(before.above) if before else []
+        self.above += [CharSet(zip(row[::2], row[1::2], strict=True)) for row in above]
+        self.charsets: list[CharSet] = list(before.charsets) if before else []
+        self.charsets += [join_ascii(bits, self.above[number]) for bits, number in charsets]
+        self.tries: list[Language] = list(before.tries) if before else []
+        self.tries += [nodes.trie_root(tuple(items)) for items in words]
+        self.terms: list[Language] = list(before.terms) if before else []
+        _read_terms(terms, self.tries, self.charsets, self.terms)
+        for loop, body in bodies:
+            self.terms[loop].args[1].body = self.terms[body]
 
 
-def read_terms(rows: list[Row], words: list[Row], bodies: list[Row], charsets: list[CharSet]) -> list[Language]:
-    """The languages of these rows."""
-    tries = [nodes.trie_root(tuple(items)) for items in words]
-    out: list[Language] = []
+def _read_terms(rows: list[Row], tries: list[Language], charsets: list[CharSet], out: list[Language]) -> None:
+    """Add the languages of these rows."""
     for kind, *row in rows:
         if kind in _MADE_OF_TERMS:
             made = _MADE_OF_TERMS[kind](*[out[part] for part in row])
@@ -119,9 +144,6 @@ def read_terms(rows: list[Row], words: list[Row], bodies: list[Row], charsets: l
         else:
             raise ValueError(f"not a kind of term: {kind!r}")
         out.append(made)
-    for loop, body in bodies:
-        out[loop].args[1].body = out[body]
-    return out
 
 
 _MADE_OF_TERMS: dict[int, Callable[..., Language]] = {

@@ -91,7 +91,8 @@ class Scanned:
 
     `digest` identifies the grammar's text, dialect and start, `name` is its start rule there. `declared` names the
     terminals that are declared and not defined, and where. `foreign` are the symbols that this grammar does not say the
-    texts of: such terminals, and what is embedded.
+    texts of: such terminals, and what is embedded. `reader` is what it was read with from a form, and must live as long
+    (see `derived`).
     """
 
     digest: bytes
@@ -101,6 +102,7 @@ class Scanned:
     tokens: Mapping[Lexed, tuple[Token, ...]]
     ignored: Mapping[int, tuple[Token, ...]]
     foreign: tuple[Lexed | Embedded, ...] = ()
+    reader: object = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ class Lines:
     """A flattened grammar over lines, with `Term`, `Ref` and `Deeper` symbols. See `indentation` for its terminals.
 
     `words` gives the texts of each terminal, each with the characters that must not follow them; `placed` names the
-    rules that depend on the column.
+    rules that depend on the column. `reader`: see `Scanned`.
     """
 
     digest: bytes
@@ -116,6 +118,7 @@ class Lines:
     ignored: tuple[str, ...]
     placed: frozenset[str]
     flat: Flat
+    reader: object = field(default=None, repr=False, compare=False)
 
 
 def no_text(name: str) -> GrammarSyntaxError:

@@ -23,7 +23,7 @@ from structgen.cache import VARIABLE, Cache
 from structgen.errors import GrammarSyntaxError
 from structgen.grammar import dialects, saved
 from structgen.grammar.lexemes import read_lexemes
-from structgen.grammar.saved_terms import TermWriter, read_charsets, read_terms
+from structgen.grammar.saved_terms import TermReader, TermWriter
 from structgen.grammar.scanned import Lines, Scanned
 
 ROOT = Path(structgen.__file__).resolve().parent
@@ -124,8 +124,8 @@ _PATTERNS = [r"(?<!a)b\b", r"(a(?=b)|ab*(?!c))+d", r"(?:(?!-->)[\s\S])*-->", r"\
 def round_trip(languages: list[Language]) -> list[Language]:
     writer = TermWriter()
     numbers = [writer.term(language) for language in languages]
-    read = read_terms(writer.terms, writer.words, writer.bodies, read_charsets(writer.charsets))
-    return [read[number] for number in numbers]
+    reader = TermReader(writer.tables())
+    return [reader.terms[number] for number in numbers]
 
 
 def looping(language: Language) -> bool:
@@ -239,7 +239,7 @@ def test_what_is_damaged_is_read_again(folder: Path, damage: object, monkeypatch
     assert file.read_bytes() == sound
 
 
-@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"null", b'{"charsets": 3}', b"\xff", b'{"charsets":[[1]]}'])
+@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"null", b'{"terms": 3}', b"\xff", b'{"terms":[[],[[1]]]}'])
 def test_what_is_sound_but_not_a_form_is_not_used(folder: Path, data: bytes) -> None:
     key = saved.key_of("x")
     assert key is not None and saved.FORMS.write(key, data)
