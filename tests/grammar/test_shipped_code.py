@@ -98,6 +98,14 @@ C = r"""
 char *const volatile *a, (*b)(void), c[3] __attribute__((unused)), *const d;
 typedef struct node { int value : 3, : 2, rest; struct node *next; } node_t;
 enum { RED, GREEN = 2, };
+#if/**/!defined(NODES) /* two
+lines */ && -1 < 0 || \
+  'a' == 97 // it's
+struct list { TAILQ_ENTRY(node, 2) next; HANDLE(char *) const *first, rest[2]; CHECKED(a); int last; };
+#elif(A) ? B : ~C
+#endif
+const struct list lists[], *const some[] = { { .last = 1 }, {}, }, none;
+static const struct { int a; } tag[] = {{1}, {2}}, (*pair)[2] = &tag;
 static const char *names[] = { [RED] = "red", "gre" "en" PRIu64 "\n", };
 extern int (*handler(int sig, void (*func)(int)))(int) __attribute__((noreturn));
 int old(a, b) int a; char *b; { return a; }
@@ -219,6 +227,15 @@ WRONG = {
         "#>include <stdio.h>\n",
         "#eturn x\n",
         "#if\n#endif\n",
+        "#if /* A\n#endif\n",
+        "#elif // A\n",
+        "struct a { F(b) };",
+        "struct a { F(b c; };",
+        "struct a { F(b) { } };",
+        "struct a { F(b) c; d",
+        "const struct a b[] = {1};}",
+        "const struct a b[ = {1};",
+        "const struct a b[] = ;",
         "int a, ;",
         "int *;",
         "char *a, *, *b;",
