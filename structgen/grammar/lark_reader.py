@@ -26,6 +26,7 @@ from structgen.grammar.form import Choice, Expression, Grammar, Lexeme, Place, R
 from structgen.grammar.lexemes import read_beginnings, read_lexemes
 from structgen.grammar.llguidance import take_out
 from structgen.grammar.llguidance_text import underscored
+from structgen.grammar.parametric import written_out
 
 _AT = re.compile(r"(?:at )?line (\d+),? column (\d+)", re.IGNORECASE)
 _NAMED = re.compile(r"'?([A-Za-z_][A-Za-z0-9_]*)'?\s+used but not defined|defined more than once|of ([A-Za-z_]\w*)")
@@ -37,7 +38,7 @@ def read_lark(text: str, *, start: str = "start", import_paths: tuple[str, ...] 
     Raises `GrammarSyntaxError` with line and column.
     """
     written, text, start = text, underscored(text), start.replace("-", "_")
-    plain, extras = take_out(text)
+    plain, extras = take_out(written_out(text))
     _make_parser()
     try:
         loaded, files = load_grammar(plain, "<string>", list(import_paths), False)  # type: ignore[no-untyped-call]

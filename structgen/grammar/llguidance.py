@@ -47,11 +47,13 @@ _TOKEN = re.compile(
 )
 _ATTRIBUTE = re.compile(rf"\s*([a-z_]+)\s*(?:=\s*({QUOTED}|[^,\s]+))?\s*(?:,|$)")
 _PIECES = re.compile(rf'{QUOTED}|[&~|()]|[^&~|()"/]+|/')
-_HARMLESS = ("capture", "no_forcing")
+_HARMLESS = ("capture", "stop_capture")
+_OPTIONS = ("no_forcing", "allow_initial_skip")
+"""No text depends on the first, and Lark, whose rules these are, always does the second."""
 _FOREIGN = {
     "@": ("a reference to another grammar is refused", "write its rules in this one, or a schema as %json {…}"),
-    ":": ("rules with a parameter are refused", "write a rule for each value, or use templates, rule{a, b}"),
-    "%": ("conditions are refused", "write a rule for each value of the parameter"),
+    ":": ("a value stands behind the name of a rule", "write name::0x0"),
+    "%": ("only a rule with a parameter has conditions", "write name::_: … %if …"),
 }
 
 
@@ -181,7 +183,7 @@ class _Taking:
         if name == "%llguidance":
             begin = end + len(self.text[end:]) - len(self.text[end:].lstrip())
             value, end = json.JSONDecoder().raw_decode(self.text, begin)
-            unknown = [key for key, set_ in value.items() if set_ and key not in _HARMLESS]
+            unknown = [key for key, set_ in value.items() if set_ and key not in _OPTIONS]
             if not unknown:
                 return end
             name = f"%llguidance {unknown[0]}"
