@@ -14,7 +14,7 @@ from structgen.automata.regular import Language
 from structgen.errors import StructgenError
 from structgen.grammar.saved_terms import NotKept, Row, TermReader, TermWriter
 
-_LEAST = 8  # states; fewer are derived as fast as they are read
+_LEAST = 2  # states; one is derived as fast as it is read
 _MOST = 1_000
 
 _unread: WeakKeyDictionary[Language, tuple[ref[TermReader], Row]] = WeakKeyDictionary()

@@ -298,7 +298,8 @@ def test_without_a_bracket(name: str) -> None:
 
 def sources(name: str) -> list[Path]:
     folder = os.environ.get("STRUCTGEN_SOURCES")
-    found = sorted(p for s in SUFFIXES[name] for p in Path(folder, name).rglob(f"*{s}")) if folder else []
+    paths = [p for s in SUFFIXES[name] for p in Path(folder, name).rglob(f"*{s}")] if folder else []
+    found = sorted(p for p in paths if p.is_file())
     if not found:
         pytest.skip(f"no real files: STRUCTGEN_SOURCES names no folder with a folder {name!r}")
     return found
