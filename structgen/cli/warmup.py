@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from structgen.cache import cache_folder
 from structgen.cli.exits import reports_errors
-from structgen.cli.inputs import JsonOption, TokenizerOption, read_vocabulary
+from structgen.cli.inputs import JsonOption, TokenizerOption, read_grammar_text, read_vocabulary
 from structgen.cli.output import print_json, steps
 
 
@@ -21,23 +22,27 @@ def warmup(
     ] = None,
     grammar: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A grammar that ships, to read and keep (repeatable); none: none of them."),
+        typer.Option(
+            metavar="NAME",
+            help="A grammar to read and keep: a file, or one that ships (repeatable); none: none at all.",
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compile the kernels, and keep on disk what is made of a tokenizer and of the grammars that ship.
+    """Compile the kernels, and keep on disk what is made of a tokenizer and of grammars.
 
-    Then checks that the masks of common terminals can be built. Nothing is kept twice: run it again at any time.
+    Then checks that the masks of common terminals can be built. Nothing is kept twice: run it again at any time. The
+    grammars that ship come with all that is kept of them, so naming them only checks that they can be read.
     """
-    from structgen.grammar.shipped import list_grammars, load_grammar
+    from structgen.grammar.shipped import list_grammars
 
     began = time.perf_counter()
     shipped = list_grammars()
     names = shipped if grammar is None else [] if grammar == ["none"] else grammar
     for name in names:
-        if name not in shipped:
-            raise typer.BadParameter(f"no grammar {name!r} ships: choose of {', '.join(shipped)}, or none")
-    texts = [load_grammar(name) for name in names]
+        if name not in shipped and not Path(name).is_file():
+            raise typer.BadParameter(f"no file and no grammar {name!r} that ships: these are {', '.join(shipped)}")
+    texts = [read_grammar_text(name, None, None) for name in names]
     with steps() as step:
         with step("tokenizer"):
             vocab = read_vocabulary(tokenizer, vocab_size)
@@ -48,9 +53,9 @@ def warmup(
         if texts and cache_folder() is not None:
             from structgen.grammar.dialects import scanned_grammar
 
-            with step("grammars that ship") as on_step:
-                for i, text in enumerate(texts, 1):
-                    scanned_grammar(text)
+            with step("grammars") as on_step:
+                for i, one in enumerate(texts, 1):
+                    scanned_grammar(one.text, one.dialect, one.start)
                     on_step(i, len(texts))
     seconds = time.perf_counter() - began
     if as_json:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from structgen import embedded, list_grammars
+from structgen import embedded, list_grammars, load_grammar
 from structgen.cli import app
+from structgen.grammar import saved
 
 SCHEMA = {
     "type": "object",
@@ -190,6 +191,19 @@ def test_warmup(tokenizer: str) -> None:
     code, _, error = run("warmup", "--tokenizer", tokenizer, "--grammar", "cobol")
     assert code != 0
     assert "'cobol'" in error
+
+
+def test_warmup_keeps_a_grammar_of_ones_own(tokenizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRUCTGEN_CACHE", str(tmp_path / "cache"))
+    text = load_grammar("go") + "\n// of one's own\n"
+    (tmp_path / "own.lark").write_text(text)
+    (tmp_path / "own.gbnf").write_text('root ::= "a"')
+    files = [str(tmp_path / "own.lark"), str(tmp_path / "own.gbnf")]
+    code, out, _ = run("warmup", "--tokenizer", tokenizer, "--grammar", files[0], "--grammar", files[1], "--json")
+    assert code == 0
+    assert json.loads(out)["grammars"] == files
+    key = saved.key_of(text, "lark", None, "contextual")
+    assert key is not None and saved.find(key) is not None
 
 
 def test_generate_with_a_named_model(model_folder: str) -> None:
