@@ -24,6 +24,7 @@ from jsonschemabench.engines.base import EngineUnavailable, Refused, Settings
 from jsonschemabench.engines.llguidance import LlguidanceEngine
 from jsonschemabench.engines.packages import require
 from jsonschemabench.grammar_corpus import SUFFIXES, CorpusProblem, Oracle, mutations, oracle, texts
+from jsonschemabench.grammar_first import first_masks
 from jsonschemabench.grammar_texts import Deriver
 from jsonschemabench.llguidance_lark import CannotExpress, adapted
 from jsonschemabench.table import Table, microseconds, number, ratio, show
@@ -323,6 +324,10 @@ def grammars(
     compare: Annotated[
         bool, typer.Option("--compare", help="One table: all grammars (or those named) beside llguidance, a row each.")
     ] = False,
+    first: Annotated[
+        int | None,
+        typer.Option("--first", min=1, help="Only the time to the first mask, in so many new processes each."),
+    ] = None,
     tokenizer: opt.TokenizerPath = None,
     eos: opt.Eos = None,
     sample: Annotated[int | None, typer.Option("--sample", min=1, help="Stop after so many texts.")] = None,
@@ -340,10 +345,16 @@ def grammars(
     import structgen
 
     messages = opt.message_console()
-    names = grammar or (structgen.list_grammars() if compare else [])
-    if not names or (len(names) > 1 and not compare):
+    several = compare or first is not None
+    names = grammar or (structgen.list_grammars() if several else [])
+    if not names or (len(names) > 1 and not several):
         raise typer.BadParameter("name one grammar, or --compare several", param_hint="--grammar")
     reader = opt.tokenizer_of(tokenizer, eos)
+    if first is not None:
+        with Progress(console=messages) as progress:
+            table = first_masks(names, reader.path, processes=first, progress=progress)
+        show([table], markdown=as_markdown, console=opt.output_console(), write=typer.echo)
+        return
     results: list[tuple[str, Count, str]] = []
     problems: dict[str, str] = {}
     shown: list[Table] = []

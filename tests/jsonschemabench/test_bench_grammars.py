@@ -122,3 +122,13 @@ def test_the_command(tmp_path: Path) -> None:
     assert "3 of 3 (100.00 %)" in result.output
     assert "8 of 8 (100.00 %)" in result.output
     assert "llguidance" in result.output
+
+
+def test_the_time_to_the_first_mask() -> None:
+    result = CliRunner().invoke(app, ["grammars", "--first", "2", "-g", "json", "-g", "arithmetic", "--markdown"])
+    assert result.exit_code == 0, result.output
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in result.output.splitlines() if "json" in line]
+    name, middle, least, most, again, read = rows[0]
+    assert (name, read) == ("json", "no")
+    assert float(least) <= float(middle) <= float(most)
+    assert 0 < float(again) < float(most)
