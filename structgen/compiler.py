@@ -18,11 +18,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from structgen.automata.charset import ANY
 from structgen.automata.network import ArenaFull
-from structgen.errors import BudgetExceeded, GrammarSyntaxError, InvalidSchemaError, MatcherError
+from structgen.automata.regular import chars
+from structgen.errors import (
+    BudgetExceeded,
+    GrammarSyntaxError,
+    InvalidSchemaError,
+    MatcherError,
+    UnsupportedGrammarError,
+)
 from structgen.grammar.form import Embedded
 from structgen.grammar.regex import parse_regex
-from structgen.ir import EMPTY, Call, Node, Rule, Text, choice, literal
+from structgen.ir import EMPTY, Call, Node, Rule, Text, alt, choice, literal, repeat
 from structgen.masks import memory
 from structgen.masks.distinct import DistinctMemory, first_memory, remembering
 from structgen.masks.engine import Engine
@@ -337,6 +345,8 @@ class Embeddings:
                 return literal(self.special(embedded))
             each = (Embedded("special", f"<[{one}]>", embedded.place) for one in ids)
             return choice([(self.special(one), EMPTY) for one in each])
+        if embedded.kind == "others":
+            return self.others(embedded)
         assert embedded.kind == "json"
         try:
             schema = json.loads(embedded.text)
@@ -348,9 +358,7 @@ class Embeddings:
 
     def special(self, embedded: Embedded) -> bytes:
         """What stands for a special token `<name>` or `<[id]>`; a token that is text under this name is that text."""
-        name, vocab = embedded.text, self.vocab
-        by_id = re.fullmatch(r"<\[(\d+)\]>", name)
-        token_id = int(by_id[1]) if by_id else vocab.special_tokens.get(name)
+        name, vocab, token_id = embedded.text, self.vocab, self.token_id(embedded)
         if token_id is not None and token_id in vocab.special_token_ids:
             return vocab.special_spelling(token_id)
         if token_id is None and name.encode() in vocab.tokens:
@@ -364,6 +372,33 @@ class Embeddings:
             column=embedded.place.column,
             advice=f"did you mean {', '.join(near)}?" if near else "see Vocabulary.special_tokens",
         )
+
+    def token_id(self, embedded: Embedded) -> int | None:
+        """The id in `<[id]>`, or that of the special token `<name>`; None if there is none."""
+        by_id = re.fullmatch(r"<\[(\d+)\]>", embedded.text)
+        return int(by_id[1]) if by_id else self.vocab.special_tokens.get(embedded.text)
+
+    def others(self, embedded: Embedded) -> Node:
+        """Texts and special tokens in any order, not nothing, but for some tokens. Those must be special: what another
+        one spells, others spell too. The end of text is none of them."""
+        specials = set(self.vocab.special_token_ids)
+        without = set(self.vocab.eos_token_ids)
+        for name in embedded.text.split("\n") if embedded.text else ():
+            one = Embedded("special", name, embedded.place)
+            ids = token_ids(one)
+            found = [self.token_id(one)] if ids is None else ids
+            if not specials.issuperset(found):
+                if found == [None]:
+                    self.special(one)  # raises, if it is no token at all
+                raise UnsupportedGrammarError(
+                    f"{name} is text in this vocabulary: other tokens spell it, too",
+                    line=embedded.place.line,
+                    column=embedded.place.column,
+                    advice="leave out special tokens only, or say which text may come",
+                )
+            without.update(one for one in found if one is not None)
+        left = [(self.vocab.special_spelling(one), EMPTY) for one in sorted(specials - without)]
+        return repeat(alt(Text(chars(ANY), "utf-8"), *([choice(left)] if left else [])), 1, None)
 
 
 def token_ids(embedded: Embedded) -> list[int] | None:

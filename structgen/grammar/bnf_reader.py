@@ -178,39 +178,50 @@ class _Reader:
         if char == "<":
             return self.special()
         if char == "!" and self.text.startswith("<", self.at + 1):
-            place = self.place(begin)
-            raise UnsupportedGrammarError(
-                "a token that must not come (`!<…>`) is refused",
-                line=place.line,
-                column=place.column,
-                advice="say which text may come: special tokens are never text here",
-            )
+            self.at += 1
+            return self.others([self.special()], begin)
         name = self.name()
         if name is None:
             return None
-        if name == "Token" and self.dialect.name == "ebnf" and self.text.startswith("(", self.at):
-            return self.tokens(begin)
+        if name in ("Token", "ExcludeToken") and self.dialect.name == "ebnf" and self.text.startswith("(", self.at):
+            tokens = self.tokens(begin)
+            return choice_of(list(tokens)) if name == "Token" else self.others(tokens, begin)
         if self.text.startswith("(", self.at) and name in ("TagDispatch", "TokenTagDispatch", "ExcludeToken"):
             place = self.place(begin)
             raise UnsupportedGrammarError(
                 f"{name} is refused",
                 line=place.line,
                 column=place.column,
-                advice="say which text may come" if name == "ExcludeToken" else "use compile_structural_tag",
+                advice="use compile_structural_tag",
             )
         self.skip()
         self.refs.setdefault(name, begin)
         return Ref(name)
 
-    def tokens(self, begin: int) -> Expression:
-        """XGrammar's `Token(7, "<name>")`: any of these tokens, by id or name."""
+    def tokens(self, begin: int) -> list[Embedded]:
+        """XGrammar's `(7, "<name>")` behind `Token`: tokens by id or name."""
         found = _TOKENS.match(self.text, self.at)
         if found is None:
             raise self.error("tokens are numbers or names in quotes", begin, advice='write Token(7, "<name>")')
         self.at = found.end()
         self.skip()
         names = [f"<[{number}]>" if number else name for number, name in _TOKEN_NAME.findall(found[0])]
-        return choice_of([Embedded("special", name, self.place(begin)) for name in names])
+        return [Embedded("special", name, self.place(begin)) for name in names]
+
+    def others(self, tokens: list[Embedded], begin: int) -> Expression:
+        """Any tokens but these, as many as one likes: that is a matter of texts, what a single token is is not."""
+        place = self.place(begin)
+        times = self.text[self.at : self.at + 1]
+        if times not in ("*", "+"):
+            raise UnsupportedGrammarError(
+                "a single token but some is refused: no text depends on where tokens end",
+                line=place.line,
+                column=place.column,
+                advice="put * or + right behind it, or say which text may come",
+            )
+        self.take(times)
+        found = Embedded("others", "\n".join(token.text for token in tokens), place)
+        return found if times == "+" else Repeat(found, 0, 1)
 
     def excluded(self, atom: Expression) -> Expression:
         """`A - B` of W3C's notation, for character classes."""
@@ -224,7 +235,7 @@ class _Reader:
             atom = Piece(chars(left.minus(right)))
         return atom
 
-    def special(self) -> Expression:
+    def special(self) -> Embedded:
         begin = self.at
         end = self.text.find(">", begin)
         name = self.text[begin : end + 1]

@@ -54,8 +54,12 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """Something this package cannot read itself: `kind` says what (`"json"`: a JSON Schema, `"special"`: the name of a
-    special token), `text` is its source. Compared by value, so equal embeddings are one."""
+    """Something this package cannot read itself: `kind` says what, `text` is its source. Compared by value, so equal
+    embeddings are one.
+
+    Kinds: `"json"`, a JSON Schema; `"special"`, the name or the ids of special tokens; `"others"`, any text and any
+    special tokens in any order, not nothing, but for the tokens named here, a line each.
+    """
 
     kind: str
     text: str

@@ -47,6 +47,7 @@ _TOKEN = re.compile(
 )
 _ATTRIBUTE = re.compile(rf"\s*([a-z_]+)\s*(?:=\s*({QUOTED}|[^,\s]+))?\s*(?:,|$)")
 _PIECES = re.compile(rf'{QUOTED}|[&~|()]|[^&~|()"/]+|/')
+_TIMES = re.compile(r"[ \t]*([*+])")
 _HARMLESS = ("capture", "stop_capture")
 _OPTIONS = ("no_forcing", "allow_initial_skip")
 """No text depends on the first, and Lark, whose rules these are, always does the second."""
@@ -118,10 +119,9 @@ class _Taking:
                 raise self.refuse(message, found.start(), advice)
             elif kind == "special":
                 if found[0].startswith(("<[^", "<[*")):
-                    raise self.refuse(
-                        f"{found[0]}, any token but some, is refused", found.start(), "say which text may come"
-                    )
-                self.embed("special", found[0], found.start())
+                    at = self.others(found)
+                else:
+                    self.out.append(f" {self.embed('special', found[0], found.start())} ")
             elif found["count"] is not None:
                 self.count(found)
             elif found["head"] is not None:
@@ -157,14 +157,28 @@ class _Taking:
             index += 1
         return f"TAKEN_OUT_{index}"
 
-    def embed(self, kind: str, text: str, at: int) -> None:
+    def others(self, found: re.Match[str]) -> int:
+        """`<[*]>*`, `<[^7]>+`: any tokens but some, as many as one likes."""
+        times = _TIMES.match(self.text, found.end())
+        if times is None:
+            raise self.refuse(
+                f"{found[0]}, a single token but some, is refused: no text depends on where tokens end",
+                found.start(), "put * or + right behind it, or say which text may come",
+            )  # fmt: skip
+        without = "" if found[0] == "<[*]>" else found[0].replace("^", "", 1)
+        name = self.embed("others", without, found.start())
+        self.out.append(f" ({name})? " if times[1] == "*" else f" {name} ")
+        return times.end()
+
+    def embed(self, kind: str, text: str, at: int) -> str:
+        """The name of the terminal that stands for this."""
         embedded = Embedded(kind, text, self.place(at))
         known = next((name for name, one in self.extras.embedded.items() if one == embedded), None)
         if known is None:
             known = self.name()
             self.declared.append(known)
             self.extras.embedded[known] = embedded
-        self.out.append(f" {known} ")
+        return known
 
     def json(self, at: int) -> int:
         begin = at + len(self.text[at:]) - len(self.text[at:].lstrip())
@@ -175,7 +189,7 @@ class _Taking:
             raise GrammarSyntaxError(
                 f"expected a JSON Schema after %json: {error}", line=place.line, column=place.column
             ) from None
-        self.embed("json", json.dumps(value, sort_keys=False), begin)
+        self.out.append(f" {self.embed('json', json.dumps(value, sort_keys=False), begin)} ")
         self.owed += self.text.count("\n", begin, end)
         return end
 

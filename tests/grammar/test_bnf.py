@@ -114,7 +114,15 @@ def test_errors_say_where(grammar: str, place: tuple[int, int], said: str) -> No
 
 
 @pytest.mark.parametrize(
-    "grammar", ["root ::= !<think>", 'root ::= TagDispatch(("a", root))', "root ::= ExcludeToken(1, 2)"]
+    "grammar",
+    [
+        "root ::= !<think>",
+        "root ::= !<think>?",
+        "root ::= (!<think>)*",
+        'root ::= !<think>{2} "a"',
+        'root ::= TagDispatch(("a", root))',
+        "root ::= ExcludeToken(1, 2)",
+    ],
 )
 def test_refused(grammar: str) -> None:
     with pytest.raises(UnsupportedGrammarError):
