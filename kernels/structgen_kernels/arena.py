@@ -95,8 +95,18 @@ NEEDED = 63  # per rule: the largest constant a counter in it is compared with
 SCRATCH = 64  # scratch: one bit row
 WANTED = 65  # scratch: composites to put together, each before those that are further down
 ALIKE_TABLE = 66  # hash table of states by their rows of CALLS
-NUM_TABLES = 67
-COUNTED = {ALLOWED: STATES, LOOPS: STATES, CHARS: STATES, TRANS: STATES, BELOW: NODES, ROW_OWNER: ROWS}
+SAFE = 67  # per state: ASCII bytes (two words) any text over which is alive, and how many bytes such a text may have
+# (as `safe` counts them)
+NUM_TABLES = 68
+COUNTED = {
+    ALLOWED: STATES,
+    LOOPS: STATES,
+    CHARS: STATES,
+    SAFE: STATES,
+    TRANS: STATES,
+    BELOW: NODES,
+    ROW_OWNER: ROWS,
+}
 # The next slots are those of a memory (see `keys`), for the kernels that follow state and memory at once.
 QUOTING = 256  # byte class {", \\}: outside of these a code point of a JSON string is spelled as itself
 
@@ -300,6 +310,7 @@ TABLES: dict[int, Table] = {
     SCRATCH: Table("scratch row", np.uint32, -1),
     WANTED: Table("wanted composites", np.int32, 0),
     ALIKE_TABLE: Table("alike table", np.int32, 2),
+    SAFE: Table("states", np.uint64, 3),
 }
 
 
@@ -308,7 +319,7 @@ _FREE = 0 if getattr(sys, "_is_gil_enabled", lambda: True)() else 1  # BUSY whil
 OF_STATES = frozenset((STATES, STEPS, ITEMS, ACTIVE, CALLS, PARTS, GUARDED, GUARD_ITEMS))
 """Tables of which a generation's states have rows: full, they are emptied on their own."""
 
-BESIDE_STATES = frozenset((ALLOWED, LOOPS, CHARS, TRANS))
+BESIDE_STATES = frozenset((ALLOWED, LOOPS, CHARS, SAFE, TRANS))
 """Tables of one row a state."""
 
 HASHED = (STATE_TABLE, ALIKE_TABLE, ENTRY_TABLE, TRIE_TABLE, MEMBER_TABLE, CLASS_TABLE)
@@ -476,6 +487,12 @@ def i32xn(h, table, width):
 def u64x2(h, table):
     """Two-column uint64 table."""
     return carray(_pointer(h[ADDRESS + table]), (h[CAPACITY + table], 2), np.uint64)
+
+
+@helper("uint64[:, ::1](int64[::1], int64)")
+def u64x3(h, table):
+    """Three-column uint64 table."""
+    return carray(_pointer(h[ADDRESS + table]), (h[CAPACITY + table], 3), np.uint64)
 
 
 @helper("uint64[:, ::1](int64[::1], int64)")

@@ -62,6 +62,7 @@ from structgen_kernels.arena import (
     S_NUM_CALLS,
     S_NUM_GUARDED,
     S_NUM_PARTS,
+    SAFE,
     SEEN,
     SELF,
     SET,
@@ -91,6 +92,7 @@ from structgen_kernels.arena import (
     i64,
     u8,
     u64x2,
+    u64x3,
     u64x4,
 )  # fmt: skip
 from structgen_kernels.classes import union_class
@@ -344,6 +346,7 @@ def _birth(h, s, num_kernel):
         loops[s, c] = 0
     i32xn(h, TRANS, 8)[s, :] = 0
     u64x2(h, CHARS)[s, :] = 0
+    u64x3(h, SAFE)[s, 2] = 0
     states[s, S_ITEMS] = first_item
     states[s, S_KERNEL] = num_kernel
     states[s, S_EXTENDED] = num_items - first_item

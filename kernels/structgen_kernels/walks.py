@@ -20,33 +20,26 @@ from structgen_kernels.arena import (
     COMPOSED,
     DEEPEST,
     END,
-    ENDS,
     EXIT_GUARDS,
     EXIT_LISTS,
     EXITED,
     EXITED_GUARDED,
     EXITS,
-    EXTRA,
     FAIL,
     FIRST_BYTE,
-    FOREVER,
     GUARD,
     GUARDED,
     ITEMS,
     JUMP,
     KERNEL,
     LAZY,
-    LEFT,
     LOOPS,
-    MARK,
     NET,
     NODES,
     NOT_READY,
-    NOTE,
     PAIRS,
     PAUSE,
     PICK,
-    PICKS,
     QUOTING,
     RANGES,
     REMOVED_ENTRY,
@@ -63,7 +56,6 @@ from structgen_kernels.arena import (
     S_ITEMS,
     S_KERNEL,
     S_NUM_GUARDED,
-    SET,
     SIBLING_AT,
     SIBLINGS,
     SPLIT,
@@ -72,13 +64,11 @@ from structgen_kernels.arena import (
     STATES,
     STEPS,
     STEPS_LEFT,
-    SWITCH,
     SWITCHED,
     T_DEPTH,
     T_END,
     T_FIRST,
     T_GUARD,
-    TAKE,
     TOP,
     TRANS,
     TRIE_WIDTH,
@@ -90,7 +80,6 @@ from structgen_kernels.arena import (
     WALK_EXITS,
     WALK_NODE,
     WALK_RANGES,
-    ZERO,
     full,
     helper,
     i32,
@@ -102,11 +91,11 @@ from structgen_kernels.arena import (
 )  # fmt: skip
 from structgen_kernels.chars import loops_below
 from structgen_kernels.machine import follow, intern, step
-from structgen_kernels.members import may_add, may_end, may_go_on, may_pick, with_member
+from structgen_kernels.safe import lives_below
+from structgen_kernels.singles import settled, single_lives_below, target_of
 
+FEW_NODES = 4  # below one, that are quicker visited than asked about
 ALONE = -1  # on STACK: no state, but a single item in PAIRS
-FAIL_PC = 0  # the pc of FAIL
-MOST_JUMPS = 64  # instructions without a byte that an item is followed over; more of them make a state
 
 
 @helper("int64(int64[::1], int64, int64)")
@@ -156,72 +145,6 @@ def _leave(h, node, s, n):
     return n
 
 
-@helper("UniTuple(int64, 2)(int64[::1], int64, int64)")
-def _settled(h, pc, arg):
-    """Where the single item (pc, arg) stands once all is done that takes no byte and leaves no choice: (pc, arg).
-
-    FAIL_PC where it cannot go on; a status for pc where a table is full.
-    """
-    net = i32xn(h, NET, 5)
-    for _ in range(MOST_JUMPS):
-        op, a, b = net[pc, 0], np.int64(net[pc, 1]), np.int64(net[pc, 2])
-        if op in (JUMP, NOTE):
-            pc = a
-        elif op == SET:
-            pc, arg = a, b
-        elif op == TAKE:
-            if not b <= arg - 1 <= net[pc, 3]:
-                return np.int64(FAIL_PC), arg
-            pc, arg = a, arg - (arg != FOREVER)
-        elif op == ZERO:
-            if arg != 0:
-                return np.int64(FAIL_PC), arg
-            pc = a
-        elif op == MARK:
-            m = with_member(h, -arg, b)
-            if m < 0:
-                return m, arg
-            pc, arg = a, -m
-        elif op in (ENDS, LEFT, EXTRA):
-            if not (may_end(h, -arg) if op == ENDS else may_go_on(h, -arg) if op == LEFT else may_add(h, -arg)):
-                return np.int64(FAIL_PC), arg
-            pc = a
-        else:
-            break
-    return pc, arg
-
-
-@helper("int64(int64[::1], int64, int64, int64)")
-def _target(h, pc, arg, byte):
-    """The pc behind a byte of an item that waits for one; -1 if it does not take this byte."""
-    net, classes = i32xn(h, NET, 5), u64x4(h, CLASSES)
-    op, a, low = net[pc, 0], net[pc, 1], np.int64(net[pc, 2])
-    if (classes[a, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1) == np.uint64(0):
-        return -1
-    if op == BYTE:
-        return low
-    high = low + net[pc, 3] - 1
-    if op == SWITCHED:
-        switch = i32x2(h, SWITCH)
-        while low < high:
-            mid = (low + high) >> 1
-            if switch[mid, 0] < byte:
-                low = mid + 1
-            else:
-                high = mid
-        return np.int64(switch[low, 1])
-    picks = i32x4(h, PICKS)
-    while low < high:
-        mid = (low + high) >> 1
-        if picks[mid, 0] < byte:
-            low = mid + 1
-        else:
-            high = mid
-    if not may_pick(h, -arg, np.int64(picks[low, 2]), np.int64(picks[low, 3])):
-        return -1
-    return np.int64(picks[low, 1])
-
-
 @helper("int64(int64[::1], int64, int64, int64, int64)", linked=True)
 def walk(h, trie, pc, arg, longest_left_out):
     """Walk a trie from the item (pc, unknown caller, arg): runs of alive tokens go to RANGES, nodes where the caller's
@@ -248,15 +171,15 @@ def walk(h, trie, pc, arg, longest_left_out):
     deepest = i32(h, DEEPEST)
     flags = i32x3(h, RULES)[net[pc, 4], 1]
     caller, composed = ROOT if flags & ROOTED else TOP, flags & COMPOSED != 0
-    settled, counter = _settled(h, pc, arg)
-    if settled < 0:
-        return settled
-    if net[settled, 0] in (BYTE, SWITCHED, PICK):
+    begun, counter = settled(h, pc, arg)
+    if begun < 0:
+        return begun
+    if net[begun, 0] in (BYTE, SWITCHED, PICK):
         stack[0] = ALONE
-        alone[0, 0] = settled
+        alone[0, 0] = begun
         alone[0, 1] = counter
-        w0, w1 = classes[net[settled, 1], 0], classes[net[settled, 1], 1]
-        w2, w3 = classes[net[settled, 1], 2], classes[net[settled, 1], 3]
+        w0, w1 = classes[net[begun, 1], 0], classes[net[begun, 1], 1]
+        w2, w3 = classes[net[begun, 1], 2], classes[net[begun, 1], 3]
     else:
         start = start_of_entry(h, pc, arg)
         if start < 0:
@@ -297,7 +220,7 @@ def walk(h, trie, pc, arg, longest_left_out):
         target = np.int64(-1)
         if s == ALONE:
             counter = np.int64(alone[depth, 1])
-            target = _target(h, np.int64(alone[depth, 0]), counter, byte)
+            target = target_of(h, np.int64(alone[depth, 0]), counter, byte)
             dead = target < 0
         else:
             dead = (allowed[s, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1) == np.uint64(0)
@@ -320,15 +243,24 @@ def walk(h, trie, pc, arg, longest_left_out):
         if subtree > last:  # a leaf needs no state: it is alive because the byte is allowed
             op = np.int32(FAIL)
             if target >= 0:
-                target, counter = _settled(h, target, counter)
+                target, counter = settled(h, target, counter)
                 if target < 0:
                     status = target
                     break
                 op = net[target, 0]
             if op in (BYTE, SWITCHED, PICK):
-                stack[depth + 1] = ALONE
-                alone[depth + 1, 0] = target
-                alone[depth + 1, 1] = counter
+                whole = np.int64(0)
+                if op == BYTE and i < listed and subtree - i > FEW_NODES:
+                    whole = single_lives_below(h, target, counter, i)
+                    if whole < 0:
+                        status = whole
+                        break
+                if whole:
+                    last = subtree
+                else:
+                    stack[depth + 1] = ALONE
+                    alone[depth + 1, 0] = target
+                    alone[depth + 1, 1] = counter
             elif op == CALL or (op == END and caller == TOP) or (composed and op in (SPLIT, GUARD, LAZY)):
                 if op == END:
                     if num_exits >= h[CAPACITY + EXITS] - h[EXIT_LISTS]:
@@ -381,8 +313,13 @@ def walk(h, trie, pc, arg, longest_left_out):
                     if whole < 0:
                         status = whole
                         break
+                if whole == 0 and i < listed and longest_left_out == 0:
+                    whole = lives_below(h, t, i)
+                    if whole < 0:
+                        status = whole
+                        break
                 if whole:
-                    last = subtree  # all that is below leaves the state as it is: the whole subtree is alive
+                    last = subtree  # all that is below leaves the state as it is, or lives: the whole subtree is alive
                 elif states[t, S_FLAGS] & (EXITED | EXITED_GUARDED):
                     num_exits = _leave(h, i, t, num_exits)
                     if num_exits < 0:

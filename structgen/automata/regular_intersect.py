@@ -112,7 +112,9 @@ def _bounded(other: Language, charset: CharSet, low: int, high: int | None) -> L
     elif other.kind == Kind.CONCAT and charset is ANY:
         pieces = list(spine(other))
         varying = [index for index, piece in enumerate(pieces) if piece.min_bound != piece.max_bound]
-        if len(varying) == 1:
+        # A bound that is not at the end would be told apart in every state; as it is, a text's counter keeps it.
+        told = high is not None and varying[-1:] != [len(pieces) - 1] and other.max_bound is None
+        if len(varying) == 1 and not told:
             at = varying[0]
             fixed = other.min_bound - pieces[at].min_bound
             inner = repeat_class(ANY, max(low - fixed, 0), None if high is None else high - fixed)

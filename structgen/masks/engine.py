@@ -55,6 +55,7 @@ def _capacities(vocab: Vocabulary, limits: Limits) -> dict[int, int]:
         k.ALLOWED: states,
         k.LOOPS: states,
         k.CHARS: states,
+        k.SAFE: states,
         k.TRANS: states,
         k.STEPS: 4 * states,
         k.ITEMS: 16 * states,
