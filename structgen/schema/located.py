@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Located:
-    """A block of work: whatever is too complex in it is so at the place of a term, and is raised as `GrammarTooComplex`.
+    """A block of work: whatever is too complex in it is so at the place of a term, and raised as `GrammarTooComplex`.
 
     A class, since there are a dozen such blocks a schema and a generator for each took a hundredth of all time.
     """
