@@ -45,6 +45,9 @@ type Number interface {
 	String() string
 }
 
+type Sets[E comparable, S []E, P *E] []S
+type Ordered[S map[K]V, K ~int | ~string, V func(int) K] struct{ Sets[K, []K, *K]; n [len(x) * 2]V }
+func Send[T any, C chan T | <-chan T, P *T, A [2]T,](c C, _ ...P) A { panic(c) }
 func (p *Pair[K, V]) Get(keys ...K) (v V, err error) {
 	for i, k := range keys {
 		if k == p.Key && i < len(keys) || !(i != 0) {
@@ -206,6 +209,11 @@ WRONG = {
         "package p\ntype func int",
         "package p\nfunc f() { for x := y { } }",
         "package p\nfunc f() { for x++ { } }",
+        "package p\nfunc f[P]() { }",
+        "package p\nfunc f[P *]() { }",
+        "package p\nfunc f[P []int Q any]() { }",
+        "package p\ntype T[P []int, Q] struct{ }",
+        "package p\ntype T[P map[K]V",
     ],
     "c": [
         "int f( { }",
