@@ -73,6 +73,36 @@ def whole_below(bound: int) -> Language:
     return union(shorter, *_differ(digits, above=False))
 
 
+def whole_between(low: int, high: int) -> Language:
+    """Integers from `low` (at least 0) to `high`: a union of runs of digits. As an intersection of what is above with
+    what is below it took twice as long to derive, since each state had to be asked whether anything is in it."""
+    least, most = str(low), str(high)
+    if len(least) == len(most):
+        return _same_length(least, most)
+    between = concat(digit(1), repeat(digit(), len(least), len(most) - 2)) if len(most) - len(least) > 1 else NOTHING
+    return union(_same_length(least, "9" * len(least)), between, _same_length("1" + "0" * (len(most) - 1), most))
+
+
+def _same_length(least: str, most: str) -> Language:
+    """The digit strings from one to another of the same length, in their order as strings."""
+    if least == most:
+        return string(least)
+    same = 0
+    while least[same] == most[same]:
+        same += 1
+    low, high = int(least[same]), int(most[same])
+    above, below = least[same + 1 :], most[same + 1 :]
+    parts = []
+    if above.strip("0"):
+        parts.append(concat(digit(low, low), _same_length(above, "9" * len(above))))
+        low += 1
+    if below.strip("9"):
+        parts.append(concat(digit(high, high), _same_length("0" * len(below), below)))
+        high -= 1
+    parts.append(concat(digit(low, high), repeat(digit(), len(above), len(above))))
+    return concat(string(least[:same]), union(*parts))
+
+
 def _differ(digits: str, *, above: bool) -> list[Language]:
     """Strings of the same length that first differ from `digits` by a greater (or smaller) digit; no leading zero."""
     found = []
@@ -116,12 +146,32 @@ def plain_below(bound: Fraction) -> Language:
     return union(concat(whole_below(int(whole)), maybe(FRACTION)), same)
 
 
+def plain_between(low: Fraction, low_open: bool, high: Fraction, high_open: bool) -> Language:
+    """Plain decimals from `low` to `high` (greater than `low`), each with or without the bound itself."""
+    (first, above), (last, below) = expansion(low), expansion(high)
+    more = concat(string("."), _fraction_above(above))
+    less = maybe(concat(string("."), _fraction_below(below))) if below else NOTHING
+    if not low_open:
+        more = union(more, _fraction_equal(above))
+    if not high_open:
+        less = union(less, _fraction_equal(below))
+    if first == last:
+        return concat(string(first), intersect(more, less))
+    between = NOTHING
+    if int(first) + 1 < int(last):
+        between = concat(whole_between(int(first) + 1, int(last) - 1), maybe(FRACTION))
+    return union(concat(string(first), more), between, concat(string(last), less))
+
+
+def _fraction_equal(digits: str) -> Language:
+    """A point and this fraction; where it is 0, also nothing."""
+    return concat(string(f".{digits}"), ZEROS) if digits else maybe(concat(string(".0"), ZEROS))
+
+
 def plain_equal(bound: Fraction) -> Language:
     """Plain decimals equal to `bound`."""
     whole, fraction = expansion(bound)
-    if fraction:
-        return concat(string(f"{whole}.{fraction}"), ZEROS)
-    return concat(string(whole), maybe(concat(string(".0"), ZEROS)))
+    return concat(string(whole), _fraction_equal(fraction))
 
 
 def normalised(value: Fraction) -> tuple[Fraction, int]:

@@ -134,8 +134,10 @@ def number_language(form: NumberForm, integer_fractions: bool, negative_zero: bo
     if form.multiple is not None and (form.multiple != 1 or form.not_multiples):
         return _spelled_multiples(form, integer_fractions, negative_zero)
     spelled = _spelling(form, integer_fractions)
-    positive = intersect(spelled, _magnitudes(form.low, form.low_open, form.high, form.high_open))
-    negative = intersect(spelled, _magnitudes(_minus(form.high), form.high_open, _minus(form.low), form.low_open))
+    positive = _magnitudes(form.low, form.low_open, form.high, form.high_open)
+    negative = _magnitudes(_minus(form.high), form.high_open, _minus(form.low), form.low_open)
+    if spelled is not ANY_NUMBER:
+        positive, negative = intersect(spelled, positive), intersect(spelled, negative)
     if form.contains(Fraction(0)):
         zero = intersect(spelled, concat(ZERO, maybe(decimals.ANY_EXPONENT)))
         positive = union(positive, zero)
@@ -149,10 +151,10 @@ def _integers(first: int | None, last: int | None, negative_zero: bool) -> Langu
 
     def magnitudes(low: int | None, high: int | None) -> Language:
         """Positive integers within these bounds."""
-        if high is not None and high < 1:
-            return NOTHING
-        above = decimals.whole_above(max(low or 1, 1) - 1)
-        return above if high is None else intersect(above, decimals.whole_below(high + 1))
+        low = max(low or 1, 1)
+        if high is None:
+            return decimals.whole_above(low - 1)
+        return decimals.whole_between(low, high) if low <= high else NOTHING
 
     zero = string("0") if (first is None or first <= 0) and (last is None or last >= 0) else NOTHING
     negative = magnitudes(None if last is None else -last, None if first is None else -first)
@@ -192,15 +194,18 @@ def _magnitudes(low: Fraction | None, low_open: bool, high: Fraction | None, hig
         low, low_open = Fraction(0), True
     if low == 0 and high is None:
         return _POSITIVE
-    above = union(decimals.plain_above(low), decimals.scientific_above(low))
+    above = decimals.scientific_above(low)
     if not low_open:
-        above = union(above, decimals.plain_equal(low), decimals.scientific_equal(low))
+        above = union(above, decimals.scientific_equal(low))
     if high is None:
-        return above
-    below = union(decimals.plain_below(high), decimals.scientific_below(high))
+        plain = decimals.plain_above(low)
+        return union(plain if low_open else union(plain, decimals.plain_equal(low)), above)
+    if high <= low:
+        return NOTHING if low_open or high_open or high < low else _value(high, False)
+    below = decimals.scientific_below(high)
     if not high_open:
-        below = union(below, decimals.plain_equal(high), decimals.scientific_equal(high))
-    return intersect(above, below)
+        below = union(below, decimals.scientific_equal(high))
+    return union(decimals.plain_between(low, low_open, high, high_open), intersect(above, below))
 
 
 _NONZERO_MANTISSA = concat(
