@@ -22,12 +22,10 @@ _unread: WeakKeyDictionary[Language, tuple[ref[TermReader], Row]] = WeakKeyDicti
 
 def recall(language: Language) -> None:
     """Let the states of a language's automaton know their edges, where a form that was read holds them."""
-    if language not in _unread:
-        return
-    reader, block = _unread.pop(language)
-    before = reader()
-    if before is not None:
-        _read(before, *block)
+    found = _unread.pop(language, None)  # once: another thread derives what this one reads, with the same result
+    before = found and found[0]()
+    if found and before is not None:
+        _read(before, *found[1])
 
 
 def write_blocks(languages: Iterable[Language], writer: TermWriter) -> list[Row]:
