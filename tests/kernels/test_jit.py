@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
@@ -53,6 +54,32 @@ def test_the_core_exists() -> None:
         assert (PACKAGE / f"{module}.py").exists()
         if single:
             assert f"def {single}(" in (PACKAGE / f"{module}.py").read_text()
+
+
+def test_linked_kernels_are_called_by_their_names() -> None:
+    """Callers from the cache name them: `Kernel._named` has to see which they are, or the process ends at the call."""
+    kernels = [
+        (f"{file.name}, {function.name}", function, made)
+        for file in PACKAGE.glob("*.py")
+        for function in ast.parse(file.read_text()).body
+        if isinstance(function, ast.FunctionDef)
+        for made in function.decorator_list
+        if isinstance(made, ast.Call) and isinstance(made.func, ast.Name) and made.func.id in ("kernel", "helper")
+    ]
+    linked = {function.name for _, function, made in kernels if any(word.arg == "linked" for word in made.keywords)}
+    assert {"walk", "lives_below"} <= linked
+    called = 0
+    for where, function, _ in kernels:
+        names = {call.func for call in ast.walk(function) if isinstance(call, ast.Call)}
+        for node in ast.walk(function):
+            if isinstance(node, ast.Name) and node.id in linked:
+                assert node in names, f"{where}, line {node.lineno}: {node.id} is used, and not called"
+                called += 1
+            assert not (isinstance(node, ast.Attribute) and node.attr in linked), f"{where}, line {node.lineno}"
+    for file in PACKAGE.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            assert not (isinstance(node, ast.alias) and node.name in linked and node.asname), file.name
+    assert called > len(linked) / 2
 
 
 PART = """
