@@ -72,6 +72,19 @@ def settled(h, pc, arg):
     return pc, arg
 
 
+@helper("int64(int32[:, ::1], int64, int64, int64)")
+def _row_of(rows, low, count, byte):
+    """The row for a byte that is among `count` rows from `low` on, which are sorted by their first column."""
+    high = low + count - 1
+    while low < high:
+        mid = (low + high) >> 1
+        if rows[mid, 0] < byte:
+            low = mid + 1
+        else:
+            high = mid
+    return low
+
+
 @helper("int64(int64[::1], int64, int64, int64)")
 def target_of(h, pc, arg, byte):
     """The pc behind a byte of an item that waits for one; -1 if it does not take this byte."""
@@ -81,23 +94,11 @@ def target_of(h, pc, arg, byte):
         return -1
     if op == BYTE:
         return low
-    high = low + net[pc, 3] - 1
     if op == SWITCHED:
         switch = i32x2(h, SWITCH)
-        while low < high:
-            mid = (low + high) >> 1
-            if switch[mid, 0] < byte:
-                low = mid + 1
-            else:
-                high = mid
-        return np.int64(switch[low, 1])
+        return np.int64(switch[_row_of(switch, low, np.int64(net[pc, 3]), byte), 1])
     picks = i32x4(h, PICKS)
-    while low < high:
-        mid = (low + high) >> 1
-        if picks[mid, 0] < byte:
-            low = mid + 1
-        else:
-            high = mid
+    low = _row_of(picks, low, np.int64(net[pc, 3]), byte)
     if not may_pick(h, -arg, np.int64(picks[low, 2]), np.int64(picks[low, 3])):
         return -1
     return np.int64(picks[low, 1])

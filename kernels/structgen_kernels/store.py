@@ -308,12 +308,13 @@ def _build(h, e, base, left_out):
 
 @helper("int64(int64[::1], int64, int64)")
 def _add_exits(h, base, left_out):
-    """Put the exits of a base behind at most `left_out` bytes in place of those that a walk of longer tokens met.
+    """Add the exits of a base behind at most `left_out` bytes to those that a walk of longer tokens met.
 
+    The walk's are kept wherever they are: a base has none in subtrees that live anyway, where longer tokens may not.
     Returns 0 or FULL."""
     tries, nodes = i32xn(h, TRIES, TRIE_WIDTH), i32x4(h, NODES)
     exits, guards = i32(h, EXITS), i32(h, EXIT_GUARDS)
-    walked = exits[: h[WALK_EXITS]].copy()
+    walked, walked_guards = exits[: h[WALK_EXITS]].copy(), guards[: h[WALK_EXITS]].copy()
     first, count, n = np.int64(0), np.int64(0), 0
     whole = np.int64(i32xn(h, ENTRIES, ENTRY_WIDTH)[base, E_EXIT])
     if whole >= 0:
@@ -322,16 +323,19 @@ def _add_exits(h, base, left_out):
         return full(h, EXITS)
     i, j = 0, 0
     while i < len(walked) or j < count:
-        from_base = j < count and (i == len(walked) or exits[first + j] < walked[i])
-        x = np.int64(exits[first + j]) if from_base else np.int64(walked[i])
-        if from_base:
+        if j < count and (i == len(walked) or exits[first + j] < walked[i]):
+            x, guard = np.int64(exits[first + j]), np.int64(-1)
             j += 1
+            if nodes[x, 2] + 1 > left_out:  # bytes up to there
+                continue
         else:
+            x, guard = np.int64(walked[i]), np.int64(walked_guards[i])
             i += 1
-        if (nodes[x, 2] + 1 <= left_out) == from_base:  # bytes up to there
-            exits[n] = x
-            guards[n] = -1
-            n += 1
+            if guard < 0 and j < count and exits[first + j] == x:
+                j += 1
+        exits[n] = x
+        guards[n] = guard
+        n += 1
     h[WALK_EXITS] = n
     return 0
 

@@ -7,6 +7,7 @@ be looked at. The law is that it says of each token what following the token's b
 from __future__ import annotations
 
 import random
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -107,3 +108,32 @@ def test_short_and_long_tokens_of_a_real_vocabulary(pattern: str, longest: int |
             if other not in vocab.eos_token_ids:
                 assert matcher.fork().accept_token(other) == bits[other], vocab.token_bytes(other)
         assert matcher.accept_token(token)
+
+
+# Long tokens of which a beginning is one part and the rest another, below nodes where every short token lives anyway.
+_PARTED = [f"{first}bd{'c' * count}" for first in "cd" for count in range(3, 28)]
+_WORDS = ["".join(text) for length in range(1, 7) for text in product("abcd", repeat=length)]
+PARTED = Vocabulary.from_bytes(
+    [b"", *(bytes((b,)) for b in range(256) if b not in b"abcd"), *(text.encode() for text in [*_WORDS, *_PARTED])],
+    eos_token_ids=[0],
+)
+
+
+@pytest.mark.parametrize("longest", [9, 14, 20, 24])
+@pytest.mark.parametrize("letters", ["[a-d]", "([ab] | [cd])", "([ab] | [cd] [a-d])"])
+def test_what_ends_below_a_node_where_all_short_tokens_live(letters: str, longest: int) -> None:
+    # A base that never ends tells nothing of exits in subtrees that live anyway; what a counter ends leaves by them.
+    text = f'root ::= "x" a b\na ::= {letters}{{1,{longest}}} | "y" a\nb ::= "bd" [c]{{30}} "!"'
+    grammar = structgen.compile_grammar(text, PARTED, dialect="gbnf")
+    row = np.zeros((1, PARTED.num_words), np.int32)
+    for prefix in (b"x", b"xaa", b"xcb", b"xaaaaaa", b"xaaaaaaaaaaa"):
+        matcher = grammar.matcher()
+        if not matcher.accept_bytes(prefix):
+            continue
+        matcher.fill_next_token_bitmask(row)
+        expected = {0} if matcher.is_accepting() else set()
+        for token in range(1, 256 - 4 + 1 + len(_WORDS) + len(_PARTED)):
+            if matcher.accept_token(token):
+                expected.add(token)
+                matcher.rollback(1)
+        assert allowed(row[0]) == expected
