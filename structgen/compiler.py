@@ -12,17 +12,20 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+import structgen_kernels
 from structgen.automata.charset import ANY
 from structgen.automata.network import ArenaFull
 from structgen.automata.regular import chars
 from structgen.errors import (
     BudgetExceeded,
+    CompileError,
     GrammarSyntaxError,
     InvalidSchemaError,
     MatcherError,
@@ -55,6 +58,14 @@ class EngineHost:
         self.engine = Engine(vocab, limits)
         self._lock = threading.Lock()
 
+    def make_room(self) -> None:
+        """Start a new generation if the states of this one are nearly all taken: now no text waits for it."""
+        engine = self.engine
+        if engine.states_are_nearly_full:
+            with self._lock:
+                if self.engine is engine:
+                    self._next(keep=True)
+
     def full(self, engine: Engine, state: int | None = None) -> int | None:
         """Start a new generation if `engine`, which is full, is still the current one.
 
@@ -66,10 +77,13 @@ class EngineHost:
                 return None
             keep = engine.states_are_full
             lineage = engine.lineage(state) if keep and state is not None else None
-            network = engine.network if keep else None
-            self.engine = Engine(self.vocab, self.limits, arena=engine.retire(keep_store=keep), network=network)
-            self.generation += 1
+            self._next(keep=keep)
             return None if lineage is None else self.engine.adopt(lineage)
+
+    def _next(self, *, keep: bool) -> None:
+        retired, network = self.engine, self.engine.network if keep else None
+        self.engine = Engine(self.vocab, self.limits, arena=retired.retire(keep_store=keep), network=network)
+        self.generation += 1
 
 
 _MAX_IDS = 4096  # of one range of special tokens in a grammar
@@ -95,6 +109,8 @@ class Binding(NamedTuple):
     engine: Engine
     generation: int
     start: int
+    frontier: list[int]
+    """Parts that are not emitted yet, nearest to the start first (see `CompiledGrammar.emit_ahead`)."""
 
 
 class CompiledGrammar:
@@ -127,6 +143,8 @@ class CompiledGrammar:
         self._host = engine_host(vocab, limits)
         self._binding: Binding | None = None
         self._lock = threading.Lock()
+        self._host.make_room()
+        self.binding()
 
     def matcher(self) -> Matcher:
         """A matcher at the start of a text."""
@@ -193,13 +211,28 @@ class CompiledGrammar:
             for _ in range(2):
                 engine, generation = self._host.engine, self._host.generation
                 try:
-                    binding = Binding(engine, generation, engine.start(engine.add(self.root)))
+                    rule = engine.add(self.root)
+                    frontier = engine.frontier(rule)
+                    with suppress(CompileError, RecursionError):  # who gets there meets it again
+                        engine.emit_ahead(frontier, _PARTS_AHEAD)
+                    binding = Binding(engine, generation, engine.start(rule), frontier)
                 except ArenaFull:
                     self._host.full(engine)
                     continue
                 self._binding = binding
                 return binding
         raise self.too_big()
+
+    def emit_ahead(self, parts: int) -> None:
+        """Emit up to `parts` more parts of the grammar (an object, a list of alternatives, a state of a pattern, …),
+        those that texts reach first.
+
+        A part that a text reaches unemitted is emitted then, 0.1 to 1 ms in the middle of a text. The compile functions
+        emit a few; where compiling has time, as in a thread beside the model, ask for more. No mask depends on it.
+        """
+        binding = self.binding()
+        with self._lock, suppress(ArenaFull, CompileError, RecursionError):
+            binding.engine.emit_ahead(binding.frontier, parts)
 
     def rebind(self, full: Engine, state: int | None = None) -> tuple[Binding, int | None]:
         """The grammar in the generation after one that is full, and a state of that one, if it could be kept."""
@@ -232,6 +265,7 @@ class CompiledGrammar:
         )
 
 
+_PARTS_AHEAD = 10  # emitted when a grammar is compiled (docs/design.md has what that costs and saves)
 _STATE_BITS = 32  # of the engine; above them the bits of the memory, and then the generation
 
 
@@ -422,9 +456,10 @@ def token_ids(embedded: Embedded) -> list[int] | None:
 def warmup(
     vocab: Vocabulary, *, limits: Limits | None = None, on_step: Callable[[int, int], None] | None = None
 ) -> None:
-    """Compile the kernels (first use ever: a minute or more) and build what all JSON grammars share: states and mask
-    rows of any value, of the types with the usual limits, and of values of each format. `on_step(done, total)` is
-    called after each of them."""
+    """Compile the kernels (first use ever: a minute or more) or load them, and build what all JSON grammars share:
+    states and mask rows of any value, of the types with the usual limits, and of values of each format.
+    `on_step(done, total)` is called after each of them."""
+    structgen_kernels.load()
     steps = usual_values()
     for i, (schema, texts) in enumerate(steps, 1):
         grammar = compile_schema(schema, vocab, limits=limits)

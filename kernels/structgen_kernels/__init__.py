@@ -141,6 +141,13 @@ def prepare() -> None:
         written.replace(stamp_file)
 
 
+def load() -> None:
+    """Load every kernel of the engine now, so that no text waits for one (each takes some milliseconds)."""
+    prepare()
+    if not config.DISABLE_JIT:
+        compile_named((*_HERE, *_BESIDE))
+
+
 def _is_stamped(file: Path, stamp: str) -> bool:
     try:
         return file.read_text() == stamp

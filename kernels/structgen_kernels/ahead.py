@@ -22,10 +22,12 @@ _CHUNK = 1 << 15  # bytes asked for at once: a dozen pages save most of what the
 class Ahead:
     """Keeps the next `AHEAD` bytes of every table there."""
 
-    def __init__(self, tables: Sequence[npt.NDArray[np.generic]], counts: npt.NDArray[np.int64]) -> None:
-        """counts: of each table, where in the header the number of its rows in use stands."""
+    def __init__(
+        self, tables: Sequence[npt.NDArray[np.generic]], counts: npt.NDArray[np.int64], taken: npt.NDArray[np.int64]
+    ) -> None:
+        """counts: of each table, where in the header a number stands; taken: how many rows each one of it takes."""
         self._counts = counts
-        self._row_bytes = np.array([table.nbytes // max(len(table), 1) for table in tables])
+        self._row_bytes = taken * np.array([table.nbytes // max(len(table), 1) for table in tables])
         self._memory = [_memory_of(table) for table in tables]
         self._sizes = [table.nbytes if memory else 0 for table, memory in zip(tables, self._memory, strict=True)]
         self._there = np.zeros(len(tables), np.int64)

@@ -322,9 +322,17 @@ OF_STATES = frozenset((STATES, STEPS, ITEMS, ACTIVE, CALLS, PARTS, GUARDED, GUAR
 BESIDE_STATES = frozenset((ALLOWED, LOOPS, CHARS, SAFE, TRANS))
 """Tables of one row a state."""
 
-HASHED = (STATE_TABLE, ALIKE_TABLE, ENTRY_TABLE, TRIE_TABLE, MEMBER_TABLE, CLASS_TABLE)
-"""Hash tables (see `hashing`), of so many slots at first:"""
+HASHED = {
+    STATE_TABLE: STATES,
+    ALIKE_TABLE: STATES,
+    ENTRY_TABLE: ENTRIES,
+    TRIE_TABLE: TRIES,
+    MEMBER_TABLE: MEMBERS,
+    CLASS_TABLE: CLASSES,
+}
+"""Hash tables (see `hashing`), and what they index. They have so many slots at first:"""
 FIRST_SLOTS = 1 << 14
+_SLOTS_AHEAD = 4  # for each row they index: half full a table takes twice its slots, which are there by then
 
 
 def pages(shape: tuple[int, ...], dtype: type) -> np.ndarray:
@@ -386,7 +394,9 @@ class Arena:
             self.header[ADDRESS + index] = table.ctypes.data
             self.header[CAPACITY + index] = rows
         self.tables[STEPS][:1] = -1  # nothing known
-        self._ahead = Ahead(self.tables, np.array([COUNT + COUNTED.get(index, index) for index in range(NUM_TABLES)]))
+        counted = [HASHED.get(index, COUNTED.get(index, index)) for index in range(NUM_TABLES)]
+        taken = [_SLOTS_AHEAD if index in HASHED else 1 for index in range(NUM_TABLES)]
+        self._ahead = Ahead(self.tables, COUNT + np.array(counted), np.array(taken))
         self._begin()
         self._ahead.begin(self.header)
 

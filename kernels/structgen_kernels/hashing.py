@@ -11,7 +11,6 @@ import numpy as np
 from structgen_kernels.arena import CAPACITY, COUNT, helper, i32x2
 
 ROW, HASH = 0, 1
-_GROWTH = 4
 
 
 @helper("int64(uint64)")
@@ -20,21 +19,39 @@ def folded(x):
     return np.int64((x ^ (x >> np.uint64(31))) & np.uint64(0x7FFFFFFF))
 
 
+@helper("void(int32[:, ::1], int64)", linked=True)
+def _double(slots, n):
+    """Spread the first n slots over 2 n, in their own memory and in their order: a copy would be as many pages again.
+
+    Rows at the front may have come there from the end; they are put in last. Each of the others then finds a slot no
+    later than its own, or behind the first n, and never passes a row that is still to be moved.
+    """
+    front = np.int64(0)
+    while slots[front, ROW] != 0:
+        front += 1
+    first = slots[:front].copy()
+    slots[:front] = 0
+    for i in range(front, n + front):
+        row, found = slots[i, ROW], slots[i, HASH]
+        if i >= n:
+            row, found = first[i - n, ROW], first[i - n, HASH]
+        if row == 0:
+            continue
+        if i < n:
+            slots[i, ROW] = 0
+        p = found & 2 * n - 1
+        while slots[p, ROW] != 0:
+            p = p + 1 & 2 * n - 1
+        slots[p, ROW] = row
+        slots[p, HASH] = found
+
+
 @helper("int64(int64[::1], int64, int64)")
 def last_slot(h, table, rows):
     """The number of a hash table's slots less one, after it has grown so that `rows` rows and one more half fill it."""
     n = h[COUNT + table]
     if 2 * rows + 2 > n and n < h[CAPACITY + table]:
-        slots = i32x2(h, table)
-        old = slots[:n].copy()
-        slots[:n] = 0
-        n = min(_GROWTH * n, h[CAPACITY + table])
-        for i in range(len(old)):
-            if old[i, ROW] != 0:
-                p = old[i, HASH] & n - 1
-                while slots[p, ROW] != 0:
-                    p = p + 1 & n - 1
-                slots[p, ROW] = old[i, ROW]
-                slots[p, HASH] = old[i, HASH]
+        _double(i32x2(h, table), n)
+        n *= 2
         h[COUNT + table] = n
     return n - 1

@@ -40,7 +40,7 @@ ARRAY = 4  # A = the stack below
 NO_LETTERS = 1
 COUNTS = 2
 NUM_CELLS, LAST_STAMP, NUM_SLOTS = 0, 1, 2  # columns of row 2; slots of the hash table that are in use
-FIRST_SLOTS, _GROWTH = 1 << 10, 4  # of that table, which grows with the cells: each slot at random touches a page
+FIRST_SLOTS, _GROWTH = 1 << 10, 2  # of that table, which grows with the cells: each slot at random touches a page
 
 # ---- tables in a header of its own, beside those of the arena that it has in common with the engine's ---------------
 CELLS, CELL_TABLE, LISTS, DOUBLE, QUOTES = 90, 91, 92, 93, 94  # LISTS[0]: how much of it is taken

@@ -59,7 +59,7 @@ class Network:
         self._next = 0  # pc of the next instruction
         self._switch_rows: list[int] = []
         self._switch_base = 0
-        self._thunks: list[tuple[Callable[..., int], tuple[Any, ...]]] = []
+        self._thunks: list[tuple[Callable[..., int], tuple[Any, ...], int]] = []  # and the pc of their LAZY
         self._classes: dict[int, int] = {1 << b: b for b in range(256)}
         self._rules: dict[object, int] = {}
         self._kept: dict[int, object] = {}  # what ids in keys refer to must stay alive
@@ -132,7 +132,7 @@ class Network:
 
         The function returns a pc to jump to, or `~pc` of an instruction to become.
         """
-        self._thunks.append((function, args))
+        self._thunks.append((function, args, self._next))
         return self.instruction(k.LAZY, len(self._thunks) - 1, rule=rule)
 
     def once(self, key: tuple[Any, ...], function: Callable[..., int], *args: Any, rule: int) -> int:
@@ -251,23 +251,37 @@ class Network:
 
     def expand_needed(self) -> None:
         """Expand the LAZY instructions a kernel stopped at, those that are not expanded yet."""
+        self._expand(list(dict.fromkeys(self._needs[: int(self._header[k.NUM_NEEDS])].tolist())))
+
+    def expand_ahead(self, frontier: list[int], most: int) -> None:
+        """Expand up to `most` LAZY instructions before a text gets there: those of the frontier, then those they lead
+        to, breadth first. The frontier becomes what is left."""
+        while frontier and most > 0:
+            now, frontier[:] = frontier[:most], frontier[most:]
+            most -= len(now)
+            made = len(self._thunks)
+            self._expand(now)
+            frontier += [pc for _, _, pc in self._thunks[made:]]
+
+    def _expand(self, pcs: list[int]) -> None:
         net, thunks = self._net, self._thunks
-        asked = dict.fromkeys(self._needs[: int(self._header[k.NUM_NEEDS])].tolist())
-        needs = [pc for pc in asked if net[pc * _WIDTH] == k.LAZY]
-        targets = []
-        for pc in needs:
-            function, args = thunks[net[pc * _WIDTH + 1]]
-            targets.append(function(*args))
-        self.flush()
-        for pc, target in zip(needs, targets, strict=True):
-            at = pc * _WIDTH
-            thunks[net[at + 1]] = _SPENT
-            if target >= 0:
-                net[at] = k.JUMP
-                net[at + 1] = target
-                net[at + 2] = net[at + 3] = 0
-            else:  # a note stands in for the instruction itself
-                net[at : at + 4] = net[~target * _WIDTH : ~target * _WIDTH + 4]
+        needs = [pc for pc in pcs if net[pc * _WIDTH] == k.LAZY]
+        targets: list[int] = []
+        try:
+            for pc in needs:
+                function, args, _ = thunks[net[pc * _WIDTH + 1]]
+                targets.append(function(*args))
+        finally:  # what raises stays as it is, the others are done
+            self.flush()
+            for pc, target in zip(needs, targets, strict=False):
+                at = pc * _WIDTH
+                thunks[net[at + 1]] = _SPENT
+                if target >= 0:
+                    net[at] = k.JUMP
+                    net[at + 1] = target
+                    net[at + 2] = net[at + 3] = 0
+                else:  # a note stands in for the instruction itself
+                    net[at : at + 4] = net[~target * _WIDTH : ~target * _WIDTH + 4]
 
     # ---- nodes -------------------------------------------------------------------------------------------------
 
@@ -294,6 +308,10 @@ class Network:
         index = self.entrance(_FAIL_PC, flags=flags)
         self.start_rule(index, self.lazy(self._emit_rule, body, index, rule=index))
         return index
+
+    def start_of(self, rule: int) -> int:
+        """The pc at which a rule starts."""
+        return int(self._arena.tables[k.RULES][rule, 0])
 
     def start_rule(self, index: int, start: int) -> None:
         """Set where a rule starts."""
@@ -526,7 +544,7 @@ def _spent() -> int:
     raise AssertionError("a LAZY instruction was expanded twice")
 
 
-_SPENT: tuple[Callable[..., int], tuple[Any, ...]] = (_spent, ())
+_SPENT: tuple[Callable[..., int], tuple[Any, ...], int] = (_spent, (), _FAIL_PC)
 
 _EMIT: dict[type, Callable[[Network, Any, int, int], int]] = {
     Bytes: Network._bytes,

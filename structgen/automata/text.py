@@ -351,12 +351,17 @@ _MOST_NEEDED = 60  # code points; a counter is compared with no more (see COUNTE
 
 def _without_limit(language: Language) -> tuple[Language, int] | None:
     """(L, n) where the language is L with at most n code points, and no state of L needs many to end; else None."""
-    if language.kind != Kind.INTERSECT or len(language.args) != 2:
-        return None
-    for rest, limit in (language.args, language.args[::-1]):
-        if limit.kind == Kind.CLASS and limit.args[0] is ANY and limit.args[1] == 0 and limit.args[2] is not None:
-            need = _need(rest)
-            return (rest, limit.args[2]) if need is not None and need <= _MOST_NEEDED else None
+    limited = _limit(language)
+    need = None if limited is None else _need(limited[0])
+    return limited if need is not None and need <= _MOST_NEEDED else None
+
+
+def _limit(language: Language) -> tuple[Language, int] | None:
+    """(L, n) where the language is written as L with at most n code points; else None."""
+    if language.kind == Kind.INTERSECT and len(language.args) == 2:
+        for rest, limit in (language.args, language.args[::-1]):
+            if limit.kind == Kind.CLASS and limit.args[0] is ANY and limit.args[1] == 0 and limit.args[2] is not None:
+                return rest, limit.args[2]
     return None
 
 
@@ -375,7 +380,8 @@ def _need(node: Language) -> int | None:
         known = [need for need in needs if need is not None]
         if len(known) == len(needs):
             return sum(known) if node.kind == Kind.CONCAT else max(known)
-    return None
+    limited = _limit(node)  # takes texts away, the shortest last
+    return None if limited is None else _need(limited[0])
 
 
 def _with_rest(pieces: list[tuple[int, int, int]], other: int) -> Pieces:

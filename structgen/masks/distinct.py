@@ -30,6 +30,7 @@ from structgen.ir.thinness import THIN_ITEMS, THIN_KEYS, fewest_values
 from structgen.masks import values as kinds
 from structgen.masks.memory import START, Memory, memory_of
 from structgen.masks.values import Seen, Values
+from structgen.vocab.derived import derived
 from structgen_kernels import arena as k
 from structgen_kernels import keys
 
@@ -91,7 +92,7 @@ class DistinctMemory:
         self._opening: dict[int, int] = {}
         self._alive: dict[tuple[int, int, int], bool] = {}
         self._removed: dict[tuple[int, int, int], tuple[npt.NDArray[np.intp], npt.NDArray[np.uint32]]] = {}
-        self._tokens = _Tokens(engine.vocab)
+        self._tokens = _tokens_of(engine.vocab)
         self._lock = threading.RLock()
         self.start = self._pair(START, self._values.nothing)
         self.start_embedded = self._pair(NO_KEYS, self._values.nothing)
@@ -470,4 +471,5 @@ class _Tokens:
             row[token >> 5] &= ~np.uint32(1 << (token & 31))
 
 
+_tokens_of = derived(_Tokens)
 _memories: weakref.WeakKeyDictionary[Engine, DistinctMemory] = weakref.WeakKeyDictionary()

@@ -214,6 +214,12 @@ class Engine:
         """Whether what ended this generation is a table of states; the others may be kept."""
         return int(self.header[k.FULL_TABLE]) in k.OF_STATES
 
+    @property
+    def states_are_nearly_full(self) -> bool:
+        """Whether a table of states has little room left."""
+        header = self.header
+        return any(8 * header[k.COUNT + table] > 7 * header[k.CAPACITY + table] for table in k.OF_STATES)
+
     def lineage(self, state: int) -> Lineage:
         """A state and all it rests on, in a form that `adopt` of the next generation understands if that has the same
         network."""
@@ -273,6 +279,19 @@ class Engine:
             if self.retired:
                 raise ArenaFull(k.RULES)
             return self.network.root(root)
+
+    def frontier(self, rule: int) -> list[int]:
+        """What `emit_ahead` starts with."""
+        with self.lock:
+            self._check()
+            return [self.network.start_of(rule)]
+
+    def emit_ahead(self, frontier: list[int], most: int) -> None:
+        """Emit up to `most` parts of a grammar before a text gets there (see `Network.expand_ahead`)."""
+        with self.lock:
+            self._check()
+            self.network.expand_ahead(frontier, most)
+            self.arena.ask_ahead()
 
     def start(self, rule: int) -> int:
         """The state at the start of a text."""

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from structgen.automata.network import ArenaFull
 from structgen.ir.thinness import FEW_WAYS, THIN_KEYS, shortest_beginning
+from structgen.vocab.derived import derived
 from structgen_kernels import arena as k
 from structgen_kernels import batches, key_trees, keys
 
@@ -298,6 +299,7 @@ class _Tokens(NamedTuple):
     inert_in: npt.NDArray[np.uint8]  # the same, for kernels
 
 
+@derived
 def _tables_of(vocab: Vocabulary) -> _Tokens:
     data, start = vocab.spelled_trie.token_data, vocab.spelled_trie.token_start
     inert = np.zeros(len(start) - 1, np.uint8)

@@ -19,6 +19,7 @@ from structgen.schema.formats_idn import idn_email, idn_hostname
 from structgen.schema.formats_regex import regex_language
 
 _BUILT: dict[str, Callable[[], Language]] = {
+    "email": lambda: _email(),
     "idn-email": idn_email,
     "idn-hostname": idn_hostname,
     "regex": regex_language,
@@ -55,11 +56,15 @@ _IPV6 = (
     )
     + ")"
 )
-_LABEL = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)"
+# At most 63 characters, the third and fourth not both hyphens. Said without a look-ahead: a state of it is small then.
+_LETTER, _INNER = "[A-Za-z0-9]", "[A-Za-z0-9-]"
+_BOTH = rf"(?:{_LETTER}{_INNER}|-{_LETTER})"
+_LABEL = rf"{_LETTER}(?:{_INNER}{{0,2}}{_LETTER}|{_INNER}{_BOTH}{_INNER}{{0,58}}{_LETTER})?"
 _HOSTNAME = rf"{_LABEL}(?:\.{_LABEL})*"
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _QUOTED = r'"(?:[ !#-\[\]-~]|\\[ -~])*"'
-_MAILBOX = rf"(?:{_ATOM}(?:\.{_ATOM})*|{_QUOTED})@(?:{_HOSTNAME}|\[(?:{_IPV4}|IPv6:{_IPV6})\])"
+_LOCAL_PART = rf"(?:{_ATOM}(?:\.{_ATOM})*|{_QUOTED})"  # of at most 64 characters
+_DOMAIN = rf"@(?:{_HOSTNAME}|\[(?:{_IPV4}|IPv6:{_IPV6})\])"
 
 # --- identifiers: RFC 3986, RFC 3987, RFC 6570, RFC 6901, RFC 4122 ---
 
@@ -102,7 +107,6 @@ _PATTERNS: dict[str, str] = {
     "time": _TIME,
     "date-time": rf"{_DATE}[Tt]{_TIME}",
     "duration": _DURATION,
-    "email": _MAILBOX,
     "hostname": _HOSTNAME,
     "ipv4": _IPV4,
     "ipv6": _IPV6,
@@ -127,20 +131,26 @@ def format_language(name: str) -> Language:
     """The strings of a format for which `known_format` is true."""
     if name in _BUILT:
         return _BUILT[name]()
-    language = search_regex(f"^(?:{_PATTERNS[name]})$")
+    language = _whole(_PATTERNS[name])
     if name == "time":
         return union(language, _leap_seconds())
     if name == "date-time":
         return union(language, concat(format_language("date"), search_regex("^[Tt]$"), _leap_seconds()))
     if name == "hostname":
-        return intersect(_without_punycode(language), repeat(chars(ANY_CHARACTER), 0, 253))
-    if name == "email":
-        return intersect(_without_punycode(language), search_regex(r"^(?:[^@]|\\@){1,64}@|^\"[^\"]{0,62}\"@"))
+        return _of_at_most(253, language)
     return language
 
 
-def _without_punycode(language: Language) -> Language:
-    return intersect(language, search_regex(r"^(?!.*(?:^|[.@])..--)"))
+def _email() -> Language:
+    return concat(_of_at_most(64, _whole(_LOCAL_PART)), _whole(_DOMAIN))
+
+
+def _whole(pattern: str) -> Language:
+    return search_regex(f"^(?:{pattern})$")
+
+
+def _of_at_most(length: int, language: Language) -> Language:
+    return intersect(language, repeat(chars(ANY_CHARACTER), 0, length))
 
 
 @lru_cache(maxsize=1)

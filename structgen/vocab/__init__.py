@@ -2,7 +2,8 @@
 
 Reading order: `spelling` (what a vocabulary entry stands for), `backend`, `slow` and `files` (where entries come from),
 `probe` (the round trip every loaded tokenizer must pass), `encoder` (bytes → ids), `vocabulary` (the immutable result),
-`trie` (arrays for kernels). Nothing here imports tokenizers, transformers or torch until a tokenizer is loaded.
+`trie` (arrays for kernels), `derived` (what other
+parts make of a vocabulary once). Nothing here imports tokenizers, transformers or torch until a tokenizer is loaded.
 """
 
 from structgen.vocab.trie import TokenTrie

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from itertools import product
 from random import Random
 
 import idna
@@ -73,3 +75,64 @@ def test_regex_words_are_patterns() -> None:
     )
     for word in words(format_language("regex"), 400, 2):
         assert oracle.is_valid(word), word
+
+
+def is_host(text: str) -> bool:
+    """As RFC 1123 has it; no label has hyphens as its third and fourth character."""
+    labels = text.split(".")
+    return len(text) <= 253 and all(
+        0 < len(label) <= 63
+        and all(c.isascii() and (c.isalnum() or c == "-") for c in label)
+        and not (label.startswith("-") or label.endswith("-") or label[2:4] == "--")
+        for label in labels
+    )
+
+
+def is_mail(text: str) -> bool:
+    """As RFC 5321 has it, of the characters that are tried below."""
+    local, at, domain = text.rpartition("@")
+    if local.startswith('"'):
+        inner = re.sub(r"\\.", "", local[1:-1])
+        named = len(local) > 1 and local.endswith('"') and '"' not in inner and "\\" not in inner
+    else:
+        named = all(atom and not set(atom) & set('@"\\') for atom in local.split("."))
+    return bool(at) and named and len(local) <= 64 and is_host(domain)
+
+
+def test_short_host_names_and_addresses() -> None:
+    host, mail = format_language("hostname"), format_language("email")
+    for length in range(9):
+        for letters in product("a-.", repeat=length):
+            text = "".join(letters)
+            assert host.matches(text) == is_host(text), text
+    for length in range(7):
+        for letters in product('a-.@"', repeat=length):
+            text = "".join(letters)
+            assert mail.matches(text) == is_mail(text), text
+
+
+@pytest.mark.parametrize("length", range(250, 257))
+def test_the_length_of_host_names(length: int) -> None:
+    host = ("a." * 130)[: length - 3] + "bcd"
+    assert len(host) == length
+    assert format_language("hostname").matches(host) == is_host(host) == (length <= 253)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_long_host_names_and_addresses(seed: int) -> None:
+    random = Random(seed)
+
+    def around(limit: int) -> str:
+        size = limit + random.randint(-2, 2)
+        return "".join(random.choice("aaaa-") for _ in range(size)).strip("-").ljust(size, "b")
+
+    host = ".".join(around(63) if random.random() < 0.8 else "ab" for _ in range(random.randint(1, 5)))
+    if random.random() < 0.5:
+        host = (host + ".c" * 130)[: 253 + random.randint(-2, 2)]
+    local = around(64) if random.random() < 0.5 else '"' + "x" * random.randint(60, 64) + '"'
+    assert format_language("hostname").matches(host) == is_host(host)
+    assert format_language("email").matches(f"{local}@{host}") == (is_mail(f"{local}@a") and all_labels(host))
+
+
+def all_labels(host: str) -> bool:
+    return all(map(is_host, host.split(".")))
