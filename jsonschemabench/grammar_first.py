@@ -17,6 +17,7 @@ from statistics import median
 import numpy as np
 from rich.progress import Progress
 
+from jsonschemabench.lane import HarnessError
 from jsonschemabench.table import Table, number
 
 _WARM = r'root ::= "(" (([a-z]+ | "if" | [0-9]+ | "\"" [^"]* "\"") " "?)+ ")" root?'
@@ -43,14 +44,20 @@ def first(name: str, tokenizer: Path) -> tuple[float, float, bool]:
 
 
 def first_masks(names: list[str], tokenizer: Path, *, processes: int, progress: Progress) -> Table:
-    """A row for each grammar; a first process whose times do not count fills the caches on disk."""
+    """A row for each grammar; a first process whose times do not count fills the caches on disk.
+
+    Raises `HarnessError` with the last line that a process which failed has said.
+    """
     bar = progress.add_task("first masks", total=len(names) * (processes + 1))
     rows = []
     for name in names:
         found: list[tuple[float, float, bool]] = []
         for at in range(processes + 1):
             command = [sys.executable, "-m", "jsonschemabench.grammar_first", name, str(tokenizer)]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                said = done.stderr.strip().rpartition("\n")[2] or f"exit status {done.returncode}"
+                raise HarnessError(f"{name}: {said}")
             if at:
                 found.append(json.loads(done.stdout))
             progress.update(bar, advance=1)

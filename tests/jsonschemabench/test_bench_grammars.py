@@ -6,6 +6,7 @@ import random
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
+from subprocess import CalledProcessError
 
 import pytest
 from typer.testing import CliRunner
@@ -132,3 +133,11 @@ def test_the_time_to_the_first_mask() -> None:
     assert (name, read) == ("json", "no")
     assert float(least) <= float(middle) <= float(most)
     assert 0 < float(again) < float(most)
+
+
+def test_a_first_mask_that_fails_is_one_message() -> None:
+    result = CliRunner().invoke(app, ["grammars", "--first", "1", "-g", "nosuch"])
+    assert result.exit_code == 1
+    assert "nosuch" in result.output
+    assert "Traceback" not in result.output
+    assert not isinstance(result.exception, CalledProcessError)
