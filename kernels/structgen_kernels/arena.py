@@ -463,6 +463,18 @@ def _pointer(typingctx, address):  # type: ignore[no-untyped-def]
     return signature, codegen
 
 
+@helper("int64[::1](int64)")
+def header_at(address):
+    """The header that stands at an address: an int is handed to a kernel sooner than an array."""
+    return carray(_pointer(address), (HEADER_SIZE,), np.int64)
+
+
+@helper("uint32[:, ::1](int64, int64)")
+def bit_row_at(address, words):
+    """One row of a bitmask, uint32[1, words], at an address."""
+    return carray(_pointer(address), (1, words), np.uint32)
+
+
 @helper("int32[::1](int64[::1], int64)")
 def i32(h, table):
     """One-dimensional int32 table."""

@@ -90,8 +90,10 @@ from structgen_kernels.arena import (
     WANTED_FOR,
     WORDS,
     ZERO,
+    bit_row_at,
     bit_rows,
     full,
+    header_at,
     helper,
     i32,
     i32x2,
@@ -580,26 +582,29 @@ def fill_text(h, s, memory, out, index):
     return forbid_keys(h, memory, out[index]) if status == 0 and memory != 0 else status
 
 
-@kernel("int64(int64[::1], int64, int64, int64, uint32[:, ::1], int64)", nogil=False)
-def fill_found(h, generation, s, memory, out, index):
+@kernel("int64(int64, int64, int64, int64, int64, int64)", nogil=False)
+def fill_found(header, generation, s, memory, row, words):
     """`fill_text` without the lock, while nobody holds it: of a state of a generation.
 
-    It keeps the GIL, so it is short: a mask that is not found yet visits at most QUICK nodes of tries. Returns 0, or a
-    status: ask again with the lock, which goes on from there.
+    header, row: addresses, of the header and of uint32 [words]. It keeps the GIL, so it is short: a mask that is not
+    found yet visits at most QUICK nodes of tries. Returns 0, or a status: ask again with the lock, which goes on from
+    there.
     """
+    h = header_at(header)
     if h[BUSY] or h[GENERATION] != generation:
         return NOT_READY
+    out = bit_row_at(row, words)
     if is_found(h, s):
-        copy_mask(h, s, out, index)
+        copy_mask(h, s, out, 0)
     elif h[QUICK] == 0:
         return NOT_READY
     else:
         h[PAUSE] = h[QUICK]
-        status = fill_mask(h, s, out, index)
+        status = fill_mask(h, s, out, 0)
         h[PAUSE] = -1
         if status < 0:
             return status
-    return forbid_keys(h, memory, out[index]) if memory != 0 else 0
+    return forbid_keys(h, memory, out[0]) if memory != 0 else 0
 
 
 @helper("UniTuple(int64, 2)(int64[::1], int64, int64, int64)")
@@ -619,9 +624,13 @@ def advance_text(h, s, memory, token):
     return _remember(h, advance_token(h, s, token), memory, token)
 
 
-@kernel("UniTuple(int64, 2)(int64[::1], int64, int64, int64, int64)", nogil=False)
-def advance_found(h, generation, s, memory, token):
-    """`advance_text` without the lock, while nobody holds it; it keeps the GIL. State below 0: ask with the lock."""
+@kernel("UniTuple(int64, 2)(int64, int64, int64, int64, int64)", nogil=False)
+def advance_found(header, generation, s, memory, token):
+    """`advance_text` without the lock, while nobody holds it; it keeps the GIL. State below 0: ask with the lock.
+
+    header: its address.
+    """
+    h = header_at(header)
     if h[BUSY] or h[GENERATION] != generation:
         return np.int64(NOT_READY), np.int64(0)
     t = known_after_token(h, s, token)

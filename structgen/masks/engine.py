@@ -155,8 +155,10 @@ class Engine:
         self.lock = self.arena.lock
         self.header = self.arena.header
         self.retired = False
-        self._generation = int(self.header[k.GENERATION])
-        self._fill_found, self._advance_found = jit.entry(masks.fill_found), jit.entry(masks.advance_found)
+        self._found_in = self.header  # stays alive, and its generation passes
+        self.address: int = self.header.ctypes.data
+        self.generation = int(self.header[k.GENERATION])
+        self.fill_found, self.advance_found = jit.entry(masks.fill_found), jit.entry(masks.advance_found)
         self.header[k.QUICK] = QUICK_STEPS if limits.max_mask_steps is None else 0
         self._max_steps = limits.max_mask_steps
         self._byte_out = np.zeros(1, np.int64)
@@ -336,29 +338,39 @@ class Engine:
         out: uint32 [rows, at least num_words], of which row `index` is written; C-contiguous and writable, which is
         not checked.
         """
-        status = self._fill_found(self.header, self._generation, state, memory, out, index)
+        words = out.shape[1]
+        row = out.ctypes.data + 4 * words * index
+        status = self.fill_found(self.address, self.generation, state, memory, row, words)
         if status:
-            with self.lock:
-                self._check()
-                if self._max_steps is not None:
-                    self.header[k.STEPS_LEFT] = self._max_steps
-                if status == k.NOT_READY:
-                    status = masks.fill_text(self.header, state, memory, out, index)
-                while status < 0:
-                    self._serve(status)
-                    status = masks.fill_text(self.header, state, memory, out, index)
+            self.fill_rest(status, state, memory, out, index)
+
+    def fill_rest(self, status: int, state: int, memory: int, out: Mask, index: int) -> None:
+        """`fill` where `masks.fill_found` has returned a status."""
+        with self.lock:
+            self._check()
+            if self._max_steps is not None:
+                self.header[k.STEPS_LEFT] = self._max_steps
+            if status == k.NOT_READY:
+                status = masks.fill_text(self.header, state, memory, out, index)
+            while status < 0:
+                self._serve(status)
+                status = masks.fill_text(self.header, state, memory, out, index)
 
     def advance_text(self, state: int, memory: int, token: int) -> tuple[int, int]:
         """The state and the memory of keys (0: none) after a token; state 0: dead, also where a key is repeated."""
-        after: tuple[int, int] = self._advance_found(self.header, self._generation, state, memory, token)
-        if after[0] < 0:
-            with self.lock:
-                self._check()
-                if after[0] == k.NOT_READY:
-                    after = masks.advance_text(self.header, state, memory, token)
-                while after[0] < 0:
-                    self._serve(after[0])
-                    after = masks.advance_text(self.header, state, memory, token)
+        after: tuple[int, int] = self.advance_found(self.address, self.generation, state, memory, token)
+        return self.advance_rest(after[0], state, memory, token) if after[0] < 0 else after
+
+    def advance_rest(self, status: int, state: int, memory: int, token: int) -> tuple[int, int]:
+        """`advance_text` where `masks.advance_found` has returned a status."""
+        with self.lock:
+            self._check()
+            after: tuple[int, int] = (status, 0)
+            if status == k.NOT_READY:
+                after = masks.advance_text(self.header, state, memory, token)
+            while after[0] < 0:
+                self._serve(after[0])
+                after = masks.advance_text(self.header, state, memory, token)
         return after
 
     def tree_states(

@@ -43,9 +43,11 @@ class Matcher:
     """
 
     __slots__ = (
+        "_address",
         "_bitmask",
         "_engine",
         "_eos",
+        "_height",
         "_memory",
         "_open_keys",
         "_past",
@@ -53,6 +55,7 @@ class Matcher:
         "_rows",
         "_state",
         "_terminated",
+        "_words",
         "grammar",
     )
 
@@ -90,16 +93,29 @@ class Matcher:
         if self._terminated:
             raise MatcherError("the text has ended: no token may follow", advice="check is_terminated() first")
         if bitmask is not self._bitmask:
-            self._rows = _as_rows(bitmask, self.grammar.vocab.num_words)
-            self._bitmask = bitmask
+            self._take(bitmask)
         if index.__class__ is not int:
             index = operator.index(index)
-        if not 0 <= index < len(self._rows):
-            raise IndexError(f"row {index} of a bitmask with {len(self._rows)} rows")
+        if not 0 <= index < self._height:
+            raise IndexError(f"row {index} of a bitmask with {self._height} rows")
         try:
-            self._fill(index)
+            keys = self._open_keys
+            if keys is None or keys.plain:  # most masks, and of these most are there: no call more than it takes
+                engine, words = self._engine, self._words
+                row = self._address + 4 * words * index
+                status = engine.fill_found(engine.address, engine.generation, self._state, self._memory, row, words)
+                if status:
+                    engine.fill_rest(status, self._state, self._memory, self._rows, index)
+            else:
+                self._fill(index)
         except ArenaFull:
             self._carry_over(lambda: self._fill(index))
+
+    def _take(self, bitmask: Any) -> None:
+        rows = _as_rows(bitmask, self.grammar.vocab.num_words)
+        self._rows, self._bitmask = rows, bitmask
+        self._height, self._words = rows.shape
+        self._address = rows.ctypes.data
 
     def _fill(self, index: int) -> None:
         if self._open_keys is None or self._open_keys.plain:
@@ -175,8 +191,7 @@ class Matcher:
             bool [n]: whether each node, and all above it, may follow.
         """
         if bitmask is not self._bitmask:
-            self._rows = _as_rows(bitmask, self.grammar.vocab.num_words)
-            self._bitmask = bitmask
+            self._take(bitmask)
         rows, n = self._rows, len(tokens)
         if len(rows) <= n:
             raise MatcherError(f"a tree of {n} nodes needs a bitmask of {n + 1} rows, this one has {len(rows)}")
@@ -225,7 +240,7 @@ class Matcher:
         """Take a token. False, and nothing changes, if the mask does not allow it."""
         if self._terminated:
             return False
-        token = operator.index(token_id)
+        token = token_id if token_id.__class__ is int else operator.index(token_id)
         if token in self._eos:
             if not self.is_accepting():
                 return False
@@ -233,7 +248,14 @@ class Matcher:
             self._past.append((self._state, self._memory, token))
             return True
         try:
-            after, memory = self._after(token)
+            keys = self._open_keys
+            if keys is None or keys.plain:  # as for masks
+                engine, state, before = self._engine, self._state, self._memory
+                after, memory = engine.advance_found(engine.address, engine.generation, state, before, token)
+                if after < 0:
+                    after, memory = engine.advance_rest(after, state, before, token)
+            else:
+                after, memory = self._after(token)
         except ArenaFull:
             after, memory = self._carry_over(lambda: self._after(token))
         if after == 0:
