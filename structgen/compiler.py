@@ -284,6 +284,7 @@ def compile_schema(
         UnsatisfiableSchemaError: no value satisfies the schema.
         InvalidSchemaError: not a JSON Schema.
         GrammarTooComplex: the automata needed would pass a limit.
+        BudgetExceeded: its beginning alone needs more than `limits` allow.
     """
     if isinstance(schema, str):
         try:
