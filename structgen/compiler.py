@@ -25,10 +25,10 @@ from structgen.automata.network import ArenaFull
 from structgen.automata.regular import chars
 from structgen.errors import (
     BudgetExceeded,
-    CompileError,
     GrammarSyntaxError,
     InvalidSchemaError,
     MatcherError,
+    StructgenError,
     UnsupportedGrammarError,
 )
 from structgen.grammar.form import Embedded
@@ -208,13 +208,13 @@ class CompiledGrammar:
         if binding is not None and binding.engine is self._host.engine:
             return binding
         with self._lock:
-            for _ in range(2):
+            for parts in (_PARTS_AHEAD, _PARTS_AHEAD, 0):  # in an empty generation the second time; then what must be
                 engine, generation = self._host.engine, self._host.generation
                 try:
                     rule = engine.add(self.root)
                     frontier = engine.frontier(rule)
-                    with suppress(CompileError, RecursionError):  # who gets there meets it again
-                        engine.emit_ahead(frontier, _PARTS_AHEAD)
+                    with suppress(*_LATER):
+                        engine.emit_ahead(frontier, parts)
                     binding = Binding(engine, generation, engine.start(rule), frontier)
                 except ArenaFull:
                     self._host.full(engine)
@@ -231,7 +231,7 @@ class CompiledGrammar:
         emit a few; where compiling has time, as in a thread beside the model, ask for more. No mask depends on it.
         """
         binding = self.binding()
-        with self._lock, suppress(ArenaFull, CompileError, RecursionError):
+        with self._lock, suppress(ArenaFull, *_LATER):
             binding.engine.emit_ahead(binding.frontier, parts)
 
     def rebind(self, full: Engine, state: int | None = None) -> tuple[Binding, int | None]:
@@ -266,6 +266,7 @@ class CompiledGrammar:
 
 
 _PARTS_AHEAD = 10  # emitted when a grammar is compiled (docs/design.md has what that costs and saves)
+_LATER = (StructgenError, RecursionError)  # what a part raises ahead: a text that gets there meets it again
 _STATE_BITS = 32  # of the engine; above them the bits of the memory, and then the generation
 
 

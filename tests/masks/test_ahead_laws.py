@@ -10,6 +10,7 @@ import pytest
 
 import structgen
 from structgen import Limits, compiler
+from structgen.automata.regular import LanguageTooComplex
 from structgen.compiler import CompiledGrammar
 from structgen.errors import GrammarTooComplex
 from structgen.ir import Lazy, Node, alt, literal, seq
@@ -87,9 +88,9 @@ def test_all_of_a_finite_grammar_can_be_emitted_ahead() -> None:
     assert grammar.binding().engine.statistics()["instructions"] == emitted
 
 
-def failing(where: list[str]) -> Node:
+def failing(where: list[str], error: Exception) -> Node:
     def fail() -> Node:
-        raise GrammarTooComplex("too much", pointer="/here")
+        raise error
 
     def good(name: str) -> Node:
         return seq(literal(name), Lazy(lambda: where.append(name) or literal(f"<{name}>")))
@@ -97,9 +98,13 @@ def failing(where: list[str]) -> Node:
     return alt(good("a"), seq(literal("b"), Lazy(fail)), good("c"))
 
 
-def test_a_part_that_is_too_complex_raises_when_a_text_gets_there() -> None:
+TOO_MUCH = [GrammarTooComplex("too much", pointer="/here"), LanguageTooComplex("too much"), RecursionError("too much")]
+
+
+@pytest.mark.parametrize("error", TOO_MUCH, ids=lambda error: type(error).__name__)
+def test_a_part_that_is_too_complex_raises_when_a_text_gets_there(error: Exception) -> None:
     made: list[str] = []
-    grammar = CompiledGrammar(failing(made), VOCAB, report=None, limits=Limits(max_states=30_000))
+    grammar = CompiledGrammar(failing(made, error), VOCAB, report=None, limits=Limits(max_states=30_000))
     grammar.emit_ahead(100)
     row = np.zeros((1, VOCAB.num_words), np.int32)
     for text in (b"a<a>", b"c<c>"):
@@ -109,7 +114,7 @@ def test_a_part_that_is_too_complex_raises_when_a_text_gets_there() -> None:
     matcher = grammar.matcher()
     matcher.fill_next_token_bitmask(row)
     for _ in range(2):
-        with pytest.raises(GrammarTooComplex, match="too much"):
+        with pytest.raises(type(error), match="too much"):
             grammar.matcher().accept_bytes(b"b<")
     assert sorted(made) == ["a", "c"]
 
@@ -135,3 +140,24 @@ def test_states_are_forgotten_when_a_grammar_is_compiled() -> None:
     assert (row == expected).all()
     assert matcher.accept_bytes(TEXT.encode()[len(half) :])
     assert matcher.is_accepting()
+
+
+def instructions(schema: Any, limits: Limits, text: bytes) -> int:
+    """Of an engine of its own, after the masks of a text."""
+    grammar = structgen.compile_schema(schema, VOCAB, limits=limits)
+    matcher, row = grammar.matcher(), np.zeros((1, VOCAB.num_words), np.int32)
+    for byte in text:
+        matcher.fill_next_token_bitmask(row)
+        assert matcher.accept_bytes(bytes((byte,)))
+    return grammar.binding().engine.statistics()["instructions"]
+
+
+def test_no_grammar_is_refused_for_what_is_emitted_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    schema = {"type": "object", "properties": {f"k{i}": {"enum": [f"{i}-{j}" for j in range(99)]} for i in range(9)}}
+    schema |= {"additionalProperties": False}
+    ahead = instructions(schema, Limits(max_states=30_001), b"")
+    with monkeypatch.context() as lazy:
+        lazy.setattr(compiler, "_PARTS_AHEAD", 0)
+        needed = instructions(schema, Limits(max_states=30_002), b'{"k3": "3-77"}')
+    assert needed < ahead
+    assert instructions(schema, Limits(max_instructions=needed), b'{"k3": "3-77"}') <= needed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from itertools import product
@@ -11,8 +12,11 @@ import idna
 import jsonschema_rs
 import pytest
 
-from structgen.automata.regular import Language
+import structgen
+from structgen.automata.charset import ANY
+from structgen.automata.regular import Language, chars, intersect, repeat
 from structgen.schema.formats import format_language
+from structgen.vocab import Vocabulary
 
 TABLE: dict[str, tuple[str, str]] = {
     "date": ("2024-02-29 2000-02-29 1999-12-31", "2023-02-29 1900-02-29 2024-13-01 2024-04-31 2024-1-1 ٢024-01-01"),
@@ -136,3 +140,29 @@ def test_long_host_names_and_addresses(seed: int) -> None:
 
 def all_labels(host: str) -> bool:
     return all(map(is_host, host.split(".")))
+
+
+VOCAB = Vocabulary.from_bytes([b"", *[bytes((b,)) for b in range(256)]], eos_token_ids=[0])
+LENGTHS: list[dict[str, int]] = [{}, {"maxLength": 9}, {"minLength": 6, "maxLength": 30}, {"maxLength": 255}]
+
+
+@pytest.mark.parametrize("limits", LENGTHS, ids=str)
+@pytest.mark.parametrize("name", ["email", "hostname"])
+def test_what_may_come_next_in_a_format_with_lengths(name: str, limits: dict[str, int]) -> None:
+    grammar = structgen.compile_schema({"type": "string", "format": name, **limits}, VOCAB)
+    any_of_length = repeat(chars(ANY), limits.get("minLength", 0), limits.get("maxLength"))
+    whole = intersect(format_language(name), any_of_length)
+    for seed in range(12):
+        random, matcher, state = Random(seed), grammar.matcher(), whole
+        assert matcher.accept_bytes(b'"')
+        for _ in range(70):
+            # any character may be an escape as well
+            spelled = {json.dumps(chr(one))[1] for edge, _ in state.edges() for low, high in edge.ranges
+                       for one in range(low, high + 1)}  # fmt: skip
+            expected = {*map(ord, spelled), *(b"\\" if spelled else b""), *(b'"' if state.nullable else b"")}
+            assert set(matcher.allowed_bytes()) == expected
+            if not spelled:
+                break
+            edge, state = random.choice(state.edges())
+            letter = chr(random.choice(edge.ranges)[0])
+            assert matcher.accept_bytes(json.dumps(letter)[1:-1].encode())
