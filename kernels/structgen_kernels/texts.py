@@ -9,6 +9,7 @@ import numpy as np
 
 from structgen_kernels.arena import (
     BYTE,
+    CALL,
     CAPACITY,
     COUNT,
     JUMP,
@@ -25,15 +26,11 @@ from structgen_kernels.arena import (
 from structgen_kernels.classes import class_of
 from structgen_kernels.jit import kernel
 
-# the second argument of `other_texts`
-P_RULE = 0
-P_OTHER = 1  # pc at which any string goes on, before its closing quote
-P_HIGH = 2  # pc before a character outside ASCII, then P_OTHER
-P_HEX = 3  # pcs before 1, 2, 3 and 4 hex digits of an escape, then P_OTHER (three: not for surrogates; four: any)
-P_SURROGATE = 7  # pc after the hex digit D of an escape
-P_END = 8  # pc before the closing quote
-P_NOTE = 9  # row of NOTES for the items at the start and between characters, or -1
-NUM_P = 10
+# the fourth argument of `other_texts`: rules, namely the tail that goes on with any string, and ways into it
+W_TAIL = 0
+W_HEX = 1  # before 1, 2, 3 and 4 hex digits of an escape (three: not of surrogates; four: of any)
+W_SURROGATE = 5  # behind the hex digit D of an escape
+W_LEADS = 6  # from here on: a class of first bytes of characters outside ASCII, and the way in behind them
 
 
 @helper("int64(int64[::1], int64, int64, int64, int64, int64, int64)")
@@ -68,14 +65,15 @@ def _or_else(h, n, low, high, target, other, rule):
     return _put(h, n + 1, SPLIT, n, other, 0, rule)
 
 
-@kernel("int64(int64[::1], uint8[::1], int32[::1], int64[::1])")
-def other_texts(h, data, starts, params):
+@kernel("int64(int64[::1], uint8[::1], int32[::1], int64[::1], int64, int64, int64)")
+def other_texts(h, data, starts, ways_in, rule, after, note):
     """Write the instructions of the JSON strings, with their closing quote, that are none of some words.
 
     data: uint8, the words one after the other: printable ASCII without quote and backslash; starts: int32 [words + 1],
-    where each begins; the words are sorted and differ. params: int64 [NUM_P]. Returns the pc of the start, or FULL.
+    where each begins; the words are sorted and differ. ways_in: int64, see `W_TAIL`. after: the pc behind the closing
+    quote; note: row of NOTES for the items at the start and between characters, or -1. Returns the pc of the start, or
+    FULL.
     """
-    rule, other = params[P_RULE], params[P_OTHER]
     num_words = starts.shape[0] - 1
     most = data.shape[0] + 1
     lows, highs, depths = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
@@ -102,11 +100,24 @@ def other_texts(h, data, starts, params):
     base = h[COUNT + NET]
     n = base + num  # the first instructions are the nodes' own, so that their pcs are known
     switch, row = i32x2(h, SWITCH), h[COUNT + SWITCH]
-    if n + 24 * num + 8 * num > h[CAPACITY + NET]:
+    if n + 24 * num + 8 * num + 7 + 2 * ways_in.shape[0] > h[CAPACITY + NET]:
         return full(h, NET)
     if row + num > h[CAPACITY + SWITCH]:
         return full(h, SWITCH)
     zero = np.uint64(0)
+    quote, other, digits, surrogate = n, n + 1, n + W_HEX, n + 1 + W_SURROGATE  # digits + d: before d hex digits
+    n = _put(h, n, BYTE, 0x22, after, 0, rule)
+    for way in range(W_LEADS):
+        n = _put(h, n, CALL, ways_in[way], after, 0, rule)
+    # A lead byte is read before the tail is entered: two texts that run side by side may both call the tail where they
+    # stand, and what completes it cannot tell a call of the whole tail from one of a way into it.
+    outside = np.int64(-1)
+    for way in range(W_LEADS, ways_in.shape[0], 2):
+        n = _put(h, n, CALL, ways_in[way + 1], after, 0, rule)
+        n = _put(h, n, BYTE, ways_in[way], n - 1, 0, rule)
+        if outside >= 0:
+            n = _put(h, n, SPLIT, n - 1, outside, 0, rule)
+        outside = n - 1
     for i in range(num):
         low, high = np.uint64(0xFFFFFFFB00000000), np.uint64(0xFFFFFFFFEFFFFFFF)  # ASCII as itself
         letters_low = np.uint64(0x0000800400000000)  # quote and slash
@@ -124,9 +135,9 @@ def other_texts(h, data, starts, params):
         low &= ~union_low
         high &= ~union_high
         # a character as itself
-        pc = params[P_HIGH]
+        pc = outside
         if starts[lows[i] + 1] - starts[lows[i]] > depths[i]:
-            n = _put(h, n, SPLIT, params[P_END], pc, 0, rule)
+            n = _put(h, n, SPLIT, quote, pc, 0, rule)
             pc = n - 1
         n = _or_else(h, n, low, high, other, pc, rule)
         pc = n - 1
@@ -145,7 +156,7 @@ def other_texts(h, data, starts, params):
                 n = _put(h, n, SPLIT, n - 1, pc, 0, rule)
                 pc = n - 1
         # its code in hex digits, from the last digit to the first
-        start = params[P_HEX + 3]
+        start = digits + 4
         if counts[i]:
             third = np.int64(-1)
             rest_low, rest_high = np.uint64(0x03FF000000000000), np.uint64(0x0000007E0000007E)
@@ -173,17 +184,17 @@ def other_texts(h, data, starts, params):
                 if third >= 0:
                     n = _put(h, n, SPLIT, n - 1, third, 0, rule)
                 third = n - 1
-            n = _or_else(h, n, rest_low, rest_high, params[P_HEX], third, rule)
+            n = _or_else(h, n, rest_low, rest_high, digits + 1, third, rule)
             third = n - 1
             n = _put(h, n, BYTE, 48, third, 0, rule)
             n = _or_else(
-                h, n, np.uint64(0x03FE000000000000), np.uint64(0x0000007E0000007E), params[P_HEX + 1], n - 1, rule
+                h, n, np.uint64(0x03FE000000000000), np.uint64(0x0000007E0000007E), digits + 2, n - 1, rule
             )
             n = _put(h, n, BYTE, 48, n - 1, 0, rule)
             n = _or_else(
-                h, n, np.uint64(0x03FE000000000000), np.uint64(0x0000006E0000006E), params[P_HEX + 2], n - 1, rule
+                h, n, np.uint64(0x03FE000000000000), np.uint64(0x0000006E0000006E), digits + 3, n - 1, rule
             )
-            n = _or_else(h, n, zero, np.uint64(0x0000001000000010), params[P_SURROGATE], n - 1, rule)
+            n = _or_else(h, n, zero, np.uint64(0x0000001000000010), surrogate, n - 1, rule)
             start = n - 1
         # its other escapes
         n = _put(h, n, BYTE, 0x75, start, 0, rule)
@@ -194,8 +205,8 @@ def other_texts(h, data, starts, params):
             n = _put(h, n, SPLIT, n - 1, n - 2, 0, rule)
         n = _put(h, n, BYTE, 0x5C, n - 1, 0, rule)
         n = _put(h, n, SPLIT, n - 1, pc, 0, rule)
-        if params[P_NOTE] >= 0:
-            _put(h, base + i, NOTE, n - 1, params[P_NOTE], 0, rule)
+        if note >= 0:
+            _put(h, base + i, NOTE, n - 1, note, 0, rule)
         else:
             _put(h, base + i, JUMP, n - 1, 0, 0, rule)
     h[COUNT + NET] = n

@@ -48,12 +48,15 @@ class Network:
     def __init__(self, arena: Arena) -> None:
         self._arena = arena
         self._header = arena.header
+        self._counts = memoryview(arena.header).cast("B").cast("q")  # type: ignore[arg-type]
         self._net = _flat(arena.tables[k.NET])
         self._switch = _flat(arena.tables[k.SWITCH])
         self._notes = _flat(arena.tables[k.NOTES])
         self._picks = _flat(arena.tables[k.PICKS])
         self._needs = _flat(arena.tables[k.NEEDS])
+        self._objects = _flat(arena.tables[k.OBJECTS])
         self._object_keys = _flat(arena.tables[k.OBJECT_KEYS])
+        self._ways_in = _flat(arena.tables[k.RULES])
         self._buffer: list[int] = []
         self._base = 0  # pc of the first buffered instruction
         self._next = 0  # pc of the next instruction
@@ -69,9 +72,9 @@ class Network:
         self.tails: dict[tuple[Any, ...], text.Tail] = {}
         single_bytes(self._header)
         assert self.byte_class(1 << 0x22 | 1 << 0x5C) == k.QUOTING
-        self._header[k.COUNT + k.STATES] = k.FIRST_STATE
+        self._counts[k.COUNT + k.STATES] = k.FIRST_STATE
         for table in (k.ENTRIES, k.RULES, k.GUARDED_EXITS, k.ENTRY_CALLS, k.MEMBERS):
-            self._header[k.COUNT + table] = 1  # 0 means "none" in hash tables
+            self._counts[k.COUNT + table] = 1  # 0 means "none" in hash tables
         self.instruction(k.FAIL, rule=0)
         self.flush()
 
@@ -153,26 +156,23 @@ class Network:
 
     def note_row(self, base: int, slack: int) -> int:
         """A row of NOTES."""
-        row = int(self._header[k.COUNT + k.NOTES])
-        if row >= self._header[k.CAPACITY + k.NOTES]:
-            raise ArenaFull(k.NOTES)
+        row = self._take(k.NOTES, 1)
         self._notes[2 * row] = base
         self._notes[2 * row + 1] = slack
-        self._header[k.COUNT + k.NOTES] = row + 1
         return row
 
-    def other_texts(self, words: tuple[str, ...], params: list[int]) -> int:
+    def other_texts(
+        self, words: tuple[str, ...], ways_in: npt.NDArray[np.int64], after: int, note: int, *, rule: int
+    ) -> int:
         """The strings other than some words, in bulk: see the kernel."""
         self.flush()
-        data = "".join(words).encode()
-        ends = list(accumulate(map(len, words)))
-        pc: int = other_texts(
-            self._header, np.frombuffer(bytearray(data), np.uint8), np.array([0, *ends], np.int32), np.array(params)
-        )
+        data = np.frombuffer(bytearray("".join(words), "ascii"), np.uint8)
+        starts = np.array([0, *accumulate(map(len, words))], np.int32)
+        pc: int = other_texts(self._header, data, starts, ways_in, rule, after, note)
         if pc < 0:
-            raise ArenaFull(int(self._header[k.FULL_TABLE]))
-        self._base = self._next = int(self._header[k.COUNT + k.NET])
-        self._switch_base = int(self._header[k.COUNT + k.SWITCH])
+            raise ArenaFull(self._counts[k.FULL_TABLE])
+        self._base = self._next = self._counts[k.COUNT + k.NET]
+        self._switch_base = self._counts[k.COUNT + k.SWITCH]
         return pc
 
     def counter(self, target: int, value: int, *, rule: int) -> int:
@@ -194,12 +194,21 @@ class Network:
 
     def entrance(self, start: int, into: int | None = None, *, flags: int = 0) -> int:
         """A way to call a rule: it starts at pc `start`, and `into` (by default itself) is complete at its end."""
-        index = int(self._header[k.COUNT + k.RULES])
-        if index >= self._header[k.CAPACITY + k.RULES]:
-            raise ArenaFull(k.RULES)
-        self._header[k.COUNT + k.RULES] = index + 1
-        self._arena.tables[k.RULES][index] = (start, flags, index if into is None else into)
+        index = self._take(k.RULES, 1)
+        ways, at = self._ways_in, 3 * index
+        ways[at] = start
+        ways[at + 1] = flags
+        ways[at + 2] = index if into is None else into
         return index
+
+    def _take(self, table: int, rows: int) -> int:
+        """The first of some new rows of a table."""
+        counts = self._counts
+        first = counts[k.COUNT + table]
+        if first + rows > counts[k.CAPACITY + table]:
+            raise ArenaFull(table)
+        counts[k.COUNT + table] = first + rows
+        return first
 
     def shared(self, key: tuple[Any, ...], function: Callable[..., int], *args: Any) -> int:
         """`function(*args)`, emitted at once, and once per key."""
@@ -244,14 +253,14 @@ class Network:
 
     def _copy(self, rows: list[int], view: memoryview, table: int, base: int, width: int) -> None:
         end = base + len(rows) // width
-        if end > self._header[k.CAPACITY + table]:
+        if end > self._counts[k.CAPACITY + table]:
             raise ArenaFull(table)
         view[base * width : end * width] = array("i", rows)
-        self._header[k.COUNT + table] = end
+        self._counts[k.COUNT + table] = end
 
     def expand_needed(self) -> None:
         """Expand the LAZY instructions a kernel stopped at, those that are not expanded yet."""
-        self._expand(list(dict.fromkeys(self._needs[: int(self._header[k.NUM_NEEDS])].tolist())))
+        self._expand(list(dict.fromkeys(self._needs[: self._counts[k.NUM_NEEDS]].tolist())))
 
     def expand_ahead(self, frontier: list[int], most: int) -> None:
         """Expand up to `most` LAZY instructions before a text gets there: those of the frontier, then those they lead
@@ -311,11 +320,11 @@ class Network:
 
     def start_of(self, rule: int) -> int:
         """The pc at which a rule starts."""
-        return int(self._arena.tables[k.RULES][rule, 0])
+        return self._ways_in[3 * rule]
 
     def start_rule(self, index: int, start: int) -> None:
         """Set where a rule starts."""
-        self._arena.tables[k.RULES][index, 0] = start
+        self._ways_in[3 * index] = start
 
     def _emit_rule(self, body: Rule | Node, index: int) -> int:
         end = self.instruction(k.END, index, rule=index)
@@ -432,21 +441,17 @@ class Network:
 
     def _object(self, node: Members, keys: list[int]) -> int:
         """Write a list of members into the tables; the row of MEMBERS where nothing is written yet."""
-        header, tables = self._header, self._arena.tables
-        row, first = int(header[k.COUNT + k.OBJECTS]), int(header[k.COUNT + k.OBJECT_KEYS])
-        for table, end in ((k.OBJECTS, row + 1), (k.OBJECT_KEYS, first + len(keys))):
-            if end > header[k.CAPACITY + table]:
-                raise ArenaFull(table)
-            header[k.COUNT + table] = end
-        tables[k.OBJECTS][row] = (len(keys), first, node.ordered, node.additional is not None)
+        row, first = self._take(k.OBJECTS, 1), self._take(k.OBJECT_KEYS, len(keys))
+        said = (len(keys), first, node.ordered, node.additional is not None)
+        self._objects[k.OBJECT_WIDTH * row : k.OBJECT_WIDTH * (row + 1)] = array("i", said)
         sorted_at = [0] * len(keys)
         for at, place in enumerate(keys):
             sorted_at[place] = at
         rows = [value for at, place in enumerate(keys) for value in (place, sorted_at[at], node.keys[place].required)]
         self._object_keys[3 * first : 3 * (first + len(keys))] = array("i", rows)
-        found: int = no_members(header, row)
+        found: int = no_members(self._header, row)
         if found < 0:
-            raise ArenaFull(int(header[k.FULL_TABLE]))
+            raise ArenaFull(self._counts[k.FULL_TABLE])
         return found
 
     def _pick(self, keys: list[bytes], targets: list[int], low: int, high: int, depth: int, rule: int) -> int:
@@ -473,10 +478,7 @@ class Network:
                 target = self._pick(keys, targets, at, end, shared + 1, rule)
             rows.append((byte, target, at, end))
             at = end
-        start = int(self._header[k.COUNT + k.PICKS])
-        if start + len(rows) > self._header[k.CAPACITY + k.PICKS]:
-            raise ArenaFull(k.PICKS)
-        self._header[k.COUNT + k.PICKS] = start + len(rows)
+        start = self._take(k.PICKS, len(rows))
         self._picks[4 * start : 4 * (start + len(rows))] = array("i", [value for row in rows for value in row])
         union = sum(1 << row[0] for row in rows)
         pc = self.instruction(k.PICK, self.byte_class(union), start, len(rows), rule=rule)

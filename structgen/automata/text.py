@@ -13,8 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from structgen.automata.charset import ANY, CharSet, split_ascii
 from structgen.automata.regular_nodes import Kind, Language
@@ -40,17 +44,14 @@ _CONTINUATION = tuple(1 << 0x80 + value for value in range(64))
 _LEADS = ((0xC2, 0xDF, 0x80, 0x40, 0x80), (0xE0, 0xEF, 0x0000, 0x1000, 0x800), (0xF0, 0xF4, 0x00000, 0x40000, 0x10000))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tail:
     """C{0,n} and the bytes that end it, as a rule shared by every text of a network that comes to such an end."""
 
     rule: int
     start: int
     entrances: Mapping[tuple[int, tuple[tuple[int, int], ...]], int]  # (bytes to come, their code points) → way in
-    # Of any JSON string: 1 … 4 before so many hex digits of an escape below U+D000 (4: of any), 0xD before the last
-    # three of one from U+D000.
-    ways_in: Mapping[int, int]
-    leads: tuple[tuple[int, int], ...] = ()  # lead bytes as a set, and the way in behind them
+    ways_in: npt.NDArray[np.int64] | None = None  # of any JSON string, what `structgen_kernels.texts` asks for
 
 
 NO_TAILS: Mapping[int, Tail] = MappingProxyType({})
@@ -199,7 +200,7 @@ class _Ended:
             after = self.net.instruction(k.END, rule, rule=rule)
             start = _Ended(self.net, self.encoding, self.end, after, rule)._limited(language)
             self.net.start_rule(rule, start)
-            tail = self.net.tails[key] = Tail(rule, start, {}, {})
+            tail = self.net.tails[key] = Tail(rule, start, {})
         return tail
 
     def _limited(self, language: Language) -> int:
@@ -244,14 +245,10 @@ class _Ended:
         return self.net.once(key, self._expand_excluding, words, low, high, depth, rule=self.rule)
 
     def _bulk_excluding(self, words: tuple[str, ...]) -> int:
-        net, rule, tail = self.net, self.rule, self._unbounded(ANY)
-        other = self._call(ANY, None)
-        # A lead byte is read before the tail is entered: two texts that run side by side may both call the tail where
-        # they stand, and what completes it cannot tell a call of the whole tail from one of a way into it.
-        leads = net.shared(("leads", tail.rule, self.after), self._leads_in, tail)
-        ways = [self._way_in(name) for name in (1, 2, 3, 4, 0xD)]
+        net, tail = self.net, self._unbounded(ANY)
+        assert tail.ways_in is not None
         note = net.note_row(tail.start, -1) if self.noted else -1
-        pc = net.other_texts(words, [rule, other, leads, *ways, net.chain(self.end, self.after, rule), note])
+        pc = net.other_texts(words, tail.ways_in, self.after, note, rule=self.rule)
         return ~pc if self.noted else pc
 
     def _expand_excluding(self, words: tuple[str, ...], low: int, high: int, depth: int) -> int:
@@ -271,17 +268,6 @@ class _Ended:
         chars = emit_pieces(net, pieces, self.encoding, rule, tails={other: self._unbounded(ANY)}, after=self.after)
         pc = net.split(net.chain(self.end, self.after, rule), chars, rule=rule) if may_end else chars
         return ~self._note(pc, ANY, -1) if self.noted else pc
-
-    def _leads_in(self, tail: Tail) -> int:
-        """The first byte of a character outside ASCII, and the rest of a text that a tail ends."""
-        net, masks = self.net, dict[int, int]()
-        for leads, entrance in tail.leads:
-            pc = net.call_once(entrance, self.after, rule=self.rule)
-            masks[pc] = masks.get(pc, 0) | leads
-        return net.switch(masks, rule=self.rule)
-
-    def _way_in(self, name: int) -> int:
-        return self.net.call_once(self._unbounded(ANY).ways_in[name], self.after, rule=self.rule)
 
     def _call(self, charset: CharSet, limit: int | None) -> int:
         tail = self._unbounded(charset) if limit is None else self._bounded(charset)
@@ -304,20 +290,23 @@ class _Ended:
                 (rest, _code_points(part)): net.entrance(_continuation(net, part, rest, rule), rule)
                 for _, rest, part in runs
             }
-            leads = tuple((leads, entrances[rest, _code_points(part)]) for leads, rest, part in runs)
-            ways_in = self._ways_in(pieces, rule) if charset == ANY and self.encoding == "json" else {}
-            tail = net.tails[key] = Tail(rule, loop, entrances, ways_in, leads)
+            ways_in = None
+            if charset == ANY and self.encoding == "json":
+                leads = [(net.byte_class(leads), entrances[rest, _code_points(part)]) for leads, rest, part in runs]
+                ways_in = np.array([rule, *self._ways_in(pieces, rule), *chain.from_iterable(leads)], np.int64)
+            tail = net.tails[key] = Tail(rule, loop, entrances, ways_in)
         return tail
 
-    def _ways_in(self, pieces: Pieces, rule: int) -> dict[int, int]:
-        """Ways into the tail of any JSON string, in the middle of a character. See `Tail`."""
+    def _ways_in(self, pieces: Pieces, rule: int) -> list[int]:
+        """Ways into the tail of any JSON string: before 1 … 4 hex digits of an escape below U+D000 (4: of any), and
+        before the last three of one from U+D000."""
         net = self.net
         units = tuple(sorted(_clip(pieces, 0, 0xFFFF) + _surrogates(net, _clip(pieces, 0x10000, 0x10FFFF), rule)))
         block = tuple((0, high, target) for _, high, target in pieces[:1])
-        starts = {count: _hex(net, _clip(block, 0, 16**count - 1), count, rule) for count in (1, 2, 3)}
-        starts[4] = _hex(net, units, 4, rule)
-        starts[0xD] = _hex(net, tuple((a - 0xD000, b - 0xD000, t) for a, b, t in _clip(units, 0xD000, 0xDFFF)), 3, rule)
-        return {name: net.entrance(start, rule) for name, start in starts.items()}
+        starts = [_hex(net, _clip(block, 0, 16**count - 1), count, rule) for count in (1, 2, 3)]
+        starts.append(_hex(net, units, 4, rule))
+        starts.append(_hex(net, tuple((a - 0xD000, b - 0xD000, t) for a, b, t in _clip(units, 0xD000, 0xDFFF)), 3, rule))
+        return [net.entrance(start, rule) for start in starts]
 
     def _bounded(self, charset: CharSet) -> Tail:
         """C{0,n} and the end, where n is the counter."""
@@ -333,7 +322,7 @@ class _Ended:
                 loop = net.note(loop, base=self._unbounded(charset).start, slack=0, rule=rule)
             net.patch(take, emit_pieces(net, _pieces(charset, loop), self.encoding, rule), 0)
             net.start_rule(rule, loop)
-            tail = net.tails[key] = Tail(rule, loop, {}, {})
+            tail = net.tails[key] = Tail(rule, loop, {})
         return tail
 
 
