@@ -215,10 +215,13 @@ def array_form(
 
 def meet_objects(left: ObjectForm, right: ObjectForm) -> ObjectForm | None:
     """Objects in both forms. Named keys keep the order of `left`, then come those only `right` names."""
-    named = {name: both(term, right.value(name)) for name, term in left.named.items()}
-    for name, term in right.named.items():
-        if name not in named:
-            named[name] = both(left.value(name), term)
+    if left is OBJECT and not right.demands:
+        return right
+    named = dict(left.named)
+    if right.classes is not OBJECT.classes:  # else it says nothing of other keys
+        named = {name: both(term, right.value(name)) for name, term in named.items()}
+    for name, term in right.named.items():  # where both name a key, `left` is what stands first
+        named[name] = both(left.value(name), term)
     required = left.required | right.required
     if any(named.get(name) == NEVER for name in required):
         return None

@@ -59,7 +59,7 @@ from structgen.schema.keywords import (
 from structgen.schema.numbers import NumberTooComplex
 from structgen.schema.reach import TooManyStates
 from structgen.schema.satisfiable import maybe_value
-from structgen.schema.schemas import Atom, Schemas
+from structgen.schema.schemas import OF_TYPE, Atom, Schemas
 from structgen.schema.values import values_shape
 
 Form = TypeVar("Form")
@@ -67,8 +67,6 @@ _EXPANSION = 10  # What the expansion of one term costs in steps.
 _NESTING = 20  # Calls within calls, beyond which terms are expanded one by one.
 _DENSE = 16  # Branches of `oneOf` beyond which they are not taken in pairs where most of them overlap.
 _PRUNE_ABOVE = 8  # Alternatives of one schema beyond which those that are plainly empty are looked for.
-
-_PLAIN = frozenset(["type", "title", "description", "default", "examples", "$comment", "deprecated", "readOnly"])
 
 TYPES: dict[str, Shape] = {
     "null": Shape(null=True),
@@ -79,6 +77,7 @@ TYPES: dict[str, Shape] = {
     "array": Shape(arrays=(ARRAY,)),
     "object": Shape(objects=(OBJECT,)),
 }
+_KNOWN: dict[Term, Shape] = {ANY: EVERYTHING, NEVER: NOTHING, **{OF_TYPE[name]: TYPES[name] for name in TYPES}}
 
 
 class SelfApplication(InvalidSchemaError):
@@ -94,28 +93,17 @@ class Expander:
         self.cases = Cases(self)
         self._nesting = 0
         self.finite_values: dict[Term, list[Any] | None] = {}  # What `distinct.py` found.
-        self._shapes: dict[Term, Shape | None] = {ANY: EVERYTHING, NEVER: NOTHING}
+        self._shapes: dict[Term, Shape | None] = {**_KNOWN}
 
     def shape(self, term: Term) -> Shape:
         """What the term allows. Raises the compile errors of `structgen.errors`."""
-        if term in self._shapes:
-            known = self._shapes[term]
-            if known is None:
-                raise SelfApplication(
-                    "the schema applies itself to the same value, without end", pointer=self._atom(term).pointer
-                )
+        known = self._shapes.get(term)
+        if known is not None:
             return known
-        if len(term) == 1:
-            atom = self.schemas.atoms[term[0] >> 1]
-            if (
-                not term[0] & 1
-                and atom.schema.keys() <= _PLAIN
-                and not (atom.is_target or atom.resource.dialect.ignored)
-            ):
-                kind = atom.schema.get("type")
-                if isinstance(kind, str) and atom.meaning is None:
-                    self._shapes[term] = TYPES[kind]  # most schemas are a type and its description
-                    return TYPES[kind]
+        if term in self._shapes:
+            raise SelfApplication(
+                "the schema applies itself to the same value, without end", pointer=self._atom(term).pointer
+            )
         if self._nesting >= _NESTING:
             self._prepare(term)
             if term in self._shapes:
@@ -261,7 +249,7 @@ class Expander:
             return True
 
     def _atom(self, term: Term) -> Atom:
-        return self.schemas.atoms[term[0] >> 1]
+        return self.schemas.atoms[term[-1] >> 1]  # of several the last, which is no mere type
 
     def _conjunction(self, term: Term) -> Shape:
         return self.met((self.shape(term[:-1]), self.shape(term[-1:])), self._atom(term))

@@ -35,5 +35,5 @@ class Located:
     ) -> None:
         if isinstance(error, (LanguageTooComplex, NumberTooComplex, TooManyStates)):
             term = self._term
-            pointer = self._schemas.atoms[term[0] >> 1].pointer if term else ""
+            pointer = self._schemas.atoms[term[-1] >> 1].pointer if term else ""
             raise GrammarTooComplex(error.message, pointer=pointer) from error

@@ -16,7 +16,7 @@ from structgen.automata.regular import Language, union
 from structgen.ir import Call, Lazy, Node, Rule, Text, alt, literal, seq
 from structgen.schema.arrays import array_node, distinct_items
 from structgen.schema.distinct import Distinct
-from structgen.schema.expand import Expander
+from structgen.schema.expand import TYPES, Expander
 from structgen.schema.forms import ANY, EVERYTHING, NumberForm, ObjectForm, Shape, Term, both
 from structgen.schema.items import claimed_items
 from structgen.schema.located import Located
@@ -26,7 +26,7 @@ from structgen.schema.objects import members_of, object_node
 from structgen.schema.open_keys import OpenKeys
 from structgen.schema.options import SchemaOptions
 from structgen.schema.satisfiable import Satisfiability
-from structgen.schema.schemas import Schemas
+from structgen.schema.schemas import OF_TYPE, Schemas
 from structgen.schema.strings import strings_node
 from structgen.schema.whitespace import layout
 
@@ -43,6 +43,7 @@ class Lowering:
         self.satisfiability = satisfiability
         self.layout = layout(self.options)
         self._scalar_value = _scalar_member_values(self.options)
+        self._scalar_values = dict(_plain_member_values(self.options))
         self.open_keys = open_keys
         self._nodes: dict[tuple[Term, int], Lazy] = {}
         self._rules: dict[tuple[Term, int], Call] = {}
@@ -81,17 +82,16 @@ class Lowering:
         where there are no arrays and objects among them, so that what is known of one serves all."""
         if term == ANY and not self.layout.step:
             return _any_member_value(self.options, self.open_keys.embedded)
-        key = (term, depth)
-        call = self._member_values.get(key)
+        call = self._scalar_values.get(term) or self._member_values.get((term, depth))
         if call is None:
             shape = self.expander.shape(term)
             if shape.arrays or shape.objects:
                 call = Call(Rule(self._name(term), lambda: seq(self.layout.colon_gap, self._inline(term, depth))))
+                self._member_values[term, depth] = call
             else:
                 with self.located(term):
                     plain = replace(shape, through_ref=False) if shape.through_ref else shape
-                    call = self._scalar_value(plain)
-            self._member_values[key] = call
+                    call = self._scalar_values[term] = self._scalar_value(plain)
         return call
 
     def deeper(self, depth: int) -> int:
@@ -224,6 +224,13 @@ def _scalar_member_values(options: SchemaOptions) -> Callable[[Shape], Call]:
         return Call(Rule("value", lambda: node))
 
     return value
+
+
+@lru_cache(maxsize=64)
+def _plain_member_values(options: SchemaOptions) -> dict[Term, Call]:
+    """`Lowering.member_value` of the types that are neither array nor object."""
+    value = _scalar_member_values(options)
+    return {term: value(TYPES[name]) for name, term in OF_TYPE.items() if name not in ("array", "object")}
 
 
 @lru_cache(maxsize=64)

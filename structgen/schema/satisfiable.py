@@ -15,6 +15,7 @@ from structgen.schema.items import Items
 from structgen.schema.located import Located
 from structgen.schema.members import Members
 from structgen.schema.numbers import some_number
+from structgen.schema.schemas import OF_TYPE
 
 if TYPE_CHECKING:
     from structgen.schema.expand import Expander
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _HARMLESS = frozenset(["type", "properties", "items", "title", "description", "default", "examples", "format"])
 
 _MAX_STATES = 10_000  # How far a string language is searched for a word.
+
+_KNOWN: dict[Term, bool] = {ANY: True, NEVER: False, **dict.fromkeys(OF_TYPE.values(), True)}
 
 Ask: TypeAlias = Callable[[Term], bool]
 
@@ -31,7 +34,7 @@ class Satisfiability:
 
     def __init__(self, expander: Expander) -> None:
         self.expander = expander
-        self._known: dict[Term, bool] = {ANY: True, NEVER: False}
+        self._known: dict[Term, bool] = {**_KNOWN}
 
     def term(self, term: Term) -> bool:
         """Whether some value satisfies the term."""

@@ -70,6 +70,13 @@ IN_LIST = frozenset(("allOf", "anyOf", "items", "oneOf", "prefixItems"))
 BY_NAME = frozenset(["$defs", "definitions", "dependencies", "dependentSchemas", "patternProperties", "properties"])
 
 
+# Atoms 1 to 7 are "a value of this type". Most schemas are a type and what says nothing of values: they are these.
+OF_TYPE: dict[str, Term] = {
+    name: (2 * index,)
+    for index, name in enumerate(("null", "boolean", "integer", "number", "string", "array", "object"), 1)
+}
+_BESIDE_TYPE = frozenset(["type", "title", "description", "default", "examples", "$comment", "deprecated", "readOnly"])
+
 _NESTED_CONTENTS = 12  # Schemas within schemas, beyond which equal ones are not looked for.
 _RECURSIVE = ""  # The name under which `$recursiveAnchor` is a dynamic anchor.
 
@@ -127,7 +134,7 @@ def pointer(path: Path) -> str:
 
 
 class Schemas:
-    """The documents of one compilation and their atoms. Atom 0 is the schema `true`."""
+    """The documents of one compilation and their atoms. Atom 0 is the schema `true`; see also `OF_TYPE`."""
 
     def __init__(self, root: Any, options: SchemaOptions, registry: Registry | None = None) -> None:
         self.options = options
@@ -154,7 +161,7 @@ class Schemas:
         uri = root.get(id_keyword(dialect.draft)) if isinstance(root, dict) else None
         self._main = Resource(urldefrag(uri).url if isinstance(uri, str) else "", root, dialect, "")
         self._resources[self._main.uri] = self._resources[""] = self._main
-        self.atoms: list[Atom] = [Atom({}, self._main, "")]
+        self.atoms: list[Atom] = [Atom(schema, self._main, "") for schema in ({}, *({"type": name} for name in OF_TYPE))]
 
     @property
     def main(self) -> Resource:
@@ -166,7 +173,7 @@ class Schemas:
         self.dynamic = True
         for table in (self._resolved, self._by_identity, self._terms, self._conjunctions):
             table.clear()
-        del self.atoms[1:]
+        del self.atoms[1 + len(OF_TYPE) :]
 
     def root_term(self) -> Term:
         """The term of the caller's schema."""
@@ -180,10 +187,18 @@ class Schemas:
             return NEVER
         if not isinstance(schema, dict):
             raise InvalidSchemaError("a schema must be an object or a boolean", pointer=pointer(path))
-        known = self._terms.get((id(schema), id(resource)))
+        key = (id(schema), id(resource))
+        known = self._terms.get(key)
         if known is None:
-            known = self._terms[id(schema), id(resource)] = self._term(schema, resource, path)
+            known = self._terms[key] = self._of_type(schema, resource) or self._term(schema, resource, path)
         return known
+
+    def _of_type(self, schema: dict[str, Any], resource: Resource) -> Term | None:
+        """The term of a schema that says no more than a type."""
+        kind = schema.get("type")
+        if type(kind) is str and schema.keys() <= _BESIDE_TYPE and not resource.dialect.ignored:
+            return OF_TYPE.get(kind)
+        return None
 
     def _term(self, schema: dict[str, Any], resource: Resource, path: Path) -> Term:
         seen: list[dict[str, Any]] = []
@@ -199,6 +214,9 @@ class Schemas:
             schema = target
         if not schema:
             return ANY
+        plain = self._of_type(schema, resource) if seen else None
+        if plain is not None:
+            return plain
         index = self.atom(schema, resource, path)
         if seen:
             self.atoms[index].is_target = True
@@ -282,7 +300,8 @@ class Schemas:
 
     def mark_target(self, schema: dict[str, Any], resource: Resource, path: Path) -> None:
         """Remember that a reference leads here, so that recursion may pass through."""
-        self.atoms[self.atom(schema, resource, path)].is_target = True
+        if self._of_type(schema, resource) is None:
+            self.atoms[self.atom(schema, resource, path)].is_target = True
 
     def asserts_format(self, resource: Resource) -> bool:
         """Whether `format` is enforced in this document."""
