@@ -1,4 +1,4 @@
-"""Instructions in bulk: JSON strings other than a list of words.
+"""Instructions in bulk: the keys of a list of members, and JSON strings other than a list of words.
 
 Additional keys run beside declared ones in most states of most objects, so these are most of a schema's instructions.
 """
@@ -11,16 +11,22 @@ from structgen_kernels.arena import (
     BYTE,
     CALL,
     CAPACITY,
+    CLASSES,
     COUNT,
+    FULL,
+    FULL_TABLE,
     JUMP,
     NET,
     NOTE,
+    PICK,
+    PICKS,
     SPLIT,
     SWITCH,
     SWITCHED,
     full,
     helper,
     i32x2,
+    i32x4,
     i32xn,
 )
 from structgen_kernels.classes import class_of
@@ -65,6 +71,74 @@ def _or_else(h, n, low, high, target, other, rule):
     return _put(h, n + 1, SPLIT, n, other, 0, rule)
 
 
+@helper("int64(int64[::1], int64, uint8[::1], int64, int64, int64, int64)")
+def _chain(h, n, data, start, end, target, rule):
+    """Write the bytes data[start:end], then target, from instruction n on. The pc of the first is what is before the
+    one returned, or target where there are no bytes."""
+    for at in range(end - 1, start - 1, -1):
+        n = _put(h, n, BYTE, data[at], target, 0, rule)
+        target = n - 1
+    return n
+
+
+@kernel("int64(int64[::1], uint8[::1], int32[::1], int32[::1], int64)")
+def picks(h, data, starts, targets, rule):
+    """Write the trie of the keys of a list of members. Where it branches, branches to keys that are all behind are
+    closed, and so is its first byte.
+
+    data: uint8, the keys one after the other; starts: int32 [keys + 1], where each begins; the keys are sorted, and
+    none is the beginning of another. targets: int32 [keys], the pc behind each. Returns the pc of the start, or FULL.
+    """
+    num_keys = targets.shape[0]
+    n, row = h[COUNT + NET], h[COUNT + PICKS]
+    if n + data.shape[0] + 2 * num_keys > h[CAPACITY + NET]:
+        return full(h, NET)
+    if row + 2 * num_keys > h[CAPACITY + PICKS]:
+        return full(h, PICKS)
+    rows = i32x4(h, PICKS)
+    lows, highs = np.empty(num_keys, np.int64), np.empty(num_keys, np.int64)  # of each place where it branches
+    depths, pcs = np.empty(num_keys, np.int64), np.empty(num_keys, np.int64)
+    lows[0], highs[0], depths[0], pcs[0] = 0, num_keys, 0, n
+    n += 1
+    num = 1
+    i = 0
+    while i < num:
+        at, high, depth, first_row = lows[i], highs[i], depths[i], row
+        union = np.zeros(4, np.uint64)
+        while at < high:
+            byte = data[starts[at] + depth]
+            union[byte >> 6] |= np.uint64(1) << np.uint64(byte & 63)
+            end = at + 1
+            while end < high and data[starts[end] + depth] == byte:
+                end += 1
+            begin = starts[at] + depth + 1
+            if end == at + 1:
+                target, until = np.int64(targets[at]), np.int64(starts[end])
+            else:  # the keys are sorted: what the first and the last share, all share
+                until, last = np.int64(begin), starts[end - 1] + depth + 1
+                while data[until] == data[last]:
+                    until += 1
+                    last += 1
+                lows[num], highs[num], depths[num], pcs[num] = at, end, until - starts[at], n
+                num += 1
+                target = n
+                n += 1
+            if until > begin:
+                n = _chain(h, n, data, begin, until, target, rule)
+                target = n - 1
+            rows[row, 0], rows[row, 1], rows[row, 2], rows[row, 3] = byte, target, at, end
+            row += 1
+            at = end
+        kind = class_of(h, union[0], union[1], union[2], union[3])
+        if kind < 0:
+            return kind
+        _put(h, pcs[i], PICK, kind, first_row, row - first_row, rule)
+        i += 1
+    h[COUNT + NET] = n
+    h[COUNT + PICKS] = row
+    return pcs[0]
+
+
 @kernel("int64(int64[::1], uint8[::1], int32[::1], int64[::1], int64, int64, int64)")
 def other_texts(h, data, starts, ways_in, rule, after, note):
     """Write the instructions of the JSON strings, with their closing quote, that are none of some words.
@@ -104,6 +178,7 @@ def other_texts(h, data, starts, ways_in, rule, after, note):
         return full(h, NET)
     if row + num > h[CAPACITY + SWITCH]:
         return full(h, SWITCH)
+    h[FULL_TABLE] = NET
     zero = np.uint64(0)
     quote, other, digits, surrogate = n, n + 1, n + W_HEX, n + 1 + W_SURROGATE  # digits + d: before d hex digits
     n = _put(h, n, BYTE, 0x22, after, 0, rule)
@@ -187,13 +262,9 @@ def other_texts(h, data, starts, ways_in, rule, after, note):
             n = _or_else(h, n, rest_low, rest_high, digits + 1, third, rule)
             third = n - 1
             n = _put(h, n, BYTE, 48, third, 0, rule)
-            n = _or_else(
-                h, n, np.uint64(0x03FE000000000000), np.uint64(0x0000007E0000007E), digits + 2, n - 1, rule
-            )
+            n = _or_else(h, n, np.uint64(0x03FE000000000000), np.uint64(0x0000007E0000007E), digits + 2, n - 1, rule)
             n = _put(h, n, BYTE, 48, n - 1, 0, rule)
-            n = _or_else(
-                h, n, np.uint64(0x03FE000000000000), np.uint64(0x0000006E0000006E), digits + 3, n - 1, rule
-            )
+            n = _or_else(h, n, np.uint64(0x03FE000000000000), np.uint64(0x0000006E0000006E), digits + 3, n - 1, rule)
             n = _or_else(h, n, zero, np.uint64(0x0000001000000010), surrogate, n - 1, rule)
             start = n - 1
         # its other escapes
@@ -209,6 +280,8 @@ def other_texts(h, data, starts, ways_in, rule, after, note):
             _put(h, base + i, NOTE, n - 1, note, 0, rule)
         else:
             _put(h, base + i, JUMP, n - 1, 0, 0, rule)
+    if h[FULL_TABLE] == CLASSES:  # some class was one too many
+        return np.int64(FULL)
     h[COUNT + NET] = n
     h[COUNT + SWITCH] = row
     return base

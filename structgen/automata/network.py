@@ -24,12 +24,11 @@ from structgen_kernels import arena as k
 from structgen_kernels.arena import Arena
 from structgen_kernels.classes import class_of, single_bytes
 from structgen_kernels.members import no_members
-from structgen_kernels.texts import other_texts
+from structgen_kernels.texts import other_texts, picks
 
 _WIDTH = 5
 _FAIL_PC = 0
 _WORD = (1 << 64) - 1
-_LAZY_KEYS = 64  # a part of an object's trie of keys with more than these is emitted when it is reached
 _EAGER_MEMBERS = 64  # an object with more keys emits what follows a key when it is reached
 _EAGER_BRANCHES = 4  # a choice with more branches emits their continuations when they are reached
 
@@ -52,7 +51,6 @@ class Network:
         self._net = _flat(arena.tables[k.NET])
         self._switch = _flat(arena.tables[k.SWITCH])
         self._notes = _flat(arena.tables[k.NOTES])
-        self._picks = _flat(arena.tables[k.PICKS])
         self._needs = _flat(arena.tables[k.NEEDS])
         self._objects = _flat(arena.tables[k.OBJECTS])
         self._object_keys = _flat(arena.tables[k.OBJECT_KEYS])
@@ -165,10 +163,13 @@ class Network:
         self, words: tuple[str, ...], ways_in: npt.NDArray[np.int64], after: int, note: int, *, rule: int
     ) -> int:
         """The strings other than some words, in bulk: see the kernel."""
+        data, starts = _joined([word.encode() for word in words])
+        return self._in_bulk(other_texts, data, starts, ways_in, rule, after, note)
+
+    def _in_bulk(self, kernel: Callable[..., int], *args: Any) -> int:
+        """The pc of what a kernel writes."""
         self.flush()
-        data = np.frombuffer(bytearray("".join(words), "ascii"), np.uint8)
-        starts = np.array([0, *accumulate(map(len, words))], np.int32)
-        pc: int = other_texts(self._header, data, starts, ways_in, rule, after, note)
+        pc = kernel(self._header, *args)
         if pc < 0:
             raise ArenaFull(self._counts[k.FULL_TABLE])
         self._base = self._next = self._counts[k.COUNT + k.NET]
@@ -419,14 +420,14 @@ class Network:
         tail = self.instruction(k.SPLIT, rule=rule)
         put_off = len(keys) > _EAGER_MEMBERS
         targets = [
-            (self.lazy if put_off and not isinstance(node.keys[place].rest, Literal) else _now)(
-                self._member, node.keys[place].rest, index, tail, rule, rule=rule
-            )
-            for index, place in enumerate(keys)
+            self.lazy(self._member, rest, index, tail, rule, rule=rule)
+            if put_off and not isinstance(rest, Literal)
+            else self._member(rest, index, tail, rule)
+            for index, rest in enumerate(node.keys[place].rest for place in keys)
         ]
         ways = []
         if keys:
-            ways.append(self._pick([node.keys[place].key for place in keys], targets, 0, len(keys), 0, rule))
+            ways.append(self._picks([node.keys[place].key for place in keys], targets, rule))
         if node.additional is not None:
             ways.append(self.instruction(k.EXTRA, self._member(node.additional, -1, tail, rule), rule=rule))
         start = self.split(*ways, rule=rule)
@@ -454,35 +455,10 @@ class Network:
             raise ArenaFull(self._counts[k.FULL_TABLE])
         return found
 
-    def _pick(self, keys: list[bytes], targets: list[int], low: int, high: int, depth: int, rule: int) -> int:
-        """The trie of the sorted keys [low, high), of which `depth` bytes are read and one more at the least is left.
-
-        Where it branches, branches to keys that are all behind are closed.
-        """
-        first, last = keys[low], keys[high - 1]
-        shared = depth
-        while depth and first[shared] == last[shared]:  # not at the root: its first byte is what is checked
-            shared += 1
-        rows = []
-        at = low
-        while at < high:
-            byte = keys[at][shared]
-            end = at + 1
-            while end < high and keys[end][shared] == byte:
-                end += 1
-            if end == at + 1:
-                target = self.chain(keys[at][shared + 1 :], targets[at], rule)
-            elif end - at > _LAZY_KEYS:
-                target = self.lazy(self._pick, keys, targets, at, end, shared + 1, rule, rule=rule)
-            else:
-                target = self._pick(keys, targets, at, end, shared + 1, rule)
-            rows.append((byte, target, at, end))
-            at = end
-        start = self._take(k.PICKS, len(rows))
-        self._picks[4 * start : 4 * (start + len(rows))] = array("i", [value for row in rows for value in row])
-        union = sum(1 << row[0] for row in rows)
-        pc = self.instruction(k.PICK, self.byte_class(union), start, len(rows), rule=rule)
-        return self.chain(first[depth:shared], pc, rule)
+    def _picks(self, keys: list[bytes], targets: list[int], rule: int) -> int:
+        """The trie of some sorted keys: see the kernel."""
+        data, starts = _joined(keys)
+        return self._in_bulk(picks, data, starts, np.array(targets, np.int32), rule)
 
     def _choice(self, node: Choice, after: int, rule: int) -> int:
         branches = sorted(node.branches, key=lambda branch: branch[0])
@@ -524,6 +500,12 @@ class Network:
         return self.chain(first[depth:shared], pc, rule)
 
 
+def _joined(words: list[bytes]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
+    """Some texts one after the other, and where each begins and the last ends."""
+    starts = np.array([0, *accumulate(map(len, words))], np.int32)
+    return np.frombuffer(bytearray(b"".join(words)), np.uint8), starts
+
+
 def _flags(rule: Rule) -> int:
     return k.APART * rule.apart | k.COMPOSED * rule.composed | k.ALIKE * rule.alike
 
@@ -535,11 +517,6 @@ def _flat(table: npt.NDArray[np.int32]) -> memoryview:
 
 def _cheap(node: Node) -> bool:
     return isinstance(node, (Bytes, Literal, Lazy, Call)) or (isinstance(node, Seq) and not node.parts)
-
-
-def _now(function: Callable[..., int], *args: Any, rule: int) -> int:
-    """As `Network.lazy`, at once."""
-    return function(*args)
 
 
 def _spent() -> int:

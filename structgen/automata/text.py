@@ -305,7 +305,9 @@ class _Ended:
         block = tuple((0, high, target) for _, high, target in pieces[:1])
         starts = [_hex(net, _clip(block, 0, 16**count - 1), count, rule) for count in (1, 2, 3)]
         starts.append(_hex(net, units, 4, rule))
-        starts.append(_hex(net, tuple((a - 0xD000, b - 0xD000, t) for a, b, t in _clip(units, 0xD000, 0xDFFF)), 3, rule))
+        starts.append(
+            _hex(net, tuple((a - 0xD000, b - 0xD000, t) for a, b, t in _clip(units, 0xD000, 0xDFFF)), 3, rule)
+        )
         return [net.entrance(start, rule) for start in starts]
 
     def _bounded(self, charset: CharSet) -> Tail:

@@ -221,6 +221,8 @@ def literal(data: bytes | str) -> Node:
 
 def seq(*parts: Node) -> Node:
     """Concatenation: flattened, neighbouring literals joined, `NEVER` absorbing."""
+    if len(parts) == 1:
+        return parts[0]
     flat: list[Node] = []
     for part in parts:
         for piece in part.parts if isinstance(part, Seq) else (part,):
@@ -235,6 +237,8 @@ def seq(*parts: Node) -> Node:
 
 def alt(*parts: Node) -> Node:
     """Union: flattened, duplicates dropped, byte sets joined."""
+    if len(parts) == 1:
+        return parts[0]
     flat: dict[Node, None] = {}
     mask = 0
     for part in parts:

@@ -204,7 +204,7 @@ _CONSTRAINTS: dict[str, Callable[[Cases, tuple[Case, ...], Place], tuple[Case, .
 def _reference(keyword: str) -> Callable[[Cases, Place], Iterable[Case]]:
     def cases_of(cases: Cases, place: Place) -> Iterable[Case]:
         found = cases.of_term(place.term_of_reference(keyword))
-        return ((replace(shape, through_ref=True), evaluated) for shape, evaluated in found)
+        return ((shape.referred(), evaluated) for shape, evaluated in found)
 
     return cases_of
 

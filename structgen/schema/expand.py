@@ -261,7 +261,7 @@ class Expander:
         if atom.meaning is not None:
             return self.shape(atom.meaning)
         shape = self._schema(self._place(atom))
-        return replace(shape, through_ref=True) if atom.is_target else shape
+        return shape.referred() if atom.is_target else shape
 
     def _place(self, atom: Atom) -> Place:
         ignored = atom.resource.dialect.ignored
@@ -336,7 +336,7 @@ class Expander:
             shape = self._schema(place, met)
         finally:
             self._nesting -= 1
-        return replace(shape, through_ref=True) if place.atom.is_target else shape
+        return shape.referred() if place.atom.is_target else shape
 
 
 KINDS = ("null", "booleans", "numbers", "strings", "arrays", "objects")
@@ -373,15 +373,18 @@ def local_shape(place: Place) -> Shape:
     else:
         shape = reduce(unite, (TYPES[name] for name in types), NOTHING)
     keywords = place.schema.keys()
-    if shape.numbers and not keywords.isdisjoint(NUMBER_KEYWORDS):
-        shape = replace(shape, numbers=_narrow(shape.numbers, NUMBER_KEYWORDS, place, meet_numbers))
-    if shape.strings and not keywords.isdisjoint(STRING_KEYWORDS):
-        shape = replace(shape, strings=_narrow(shape.strings, STRING_KEYWORDS, place, meet_strings))
-    if shape.arrays and not keywords.isdisjoint(ARRAY_KEYWORDS):
-        shape = replace(shape, arrays=_narrow(shape.arrays, ARRAY_KEYWORDS, place, meet_arrays))
-    if shape.objects and not keywords.isdisjoint(OBJECT_KEYWORDS):
-        shape = replace(shape, objects=_narrow(shape.objects, OBJECT_KEYWORDS, place, meet_objects))
-    return shape
+    numbers, strings, arrays, objects = shape.numbers, shape.strings, shape.arrays, shape.objects
+    if numbers and not keywords.isdisjoint(NUMBER_KEYWORDS):
+        numbers = _narrow(numbers, NUMBER_KEYWORDS, place, meet_numbers)
+    if strings and not keywords.isdisjoint(STRING_KEYWORDS):
+        strings = _narrow(strings, STRING_KEYWORDS, place, meet_strings)
+    if arrays and not keywords.isdisjoint(ARRAY_KEYWORDS):
+        arrays = _narrow(arrays, ARRAY_KEYWORDS, place, meet_arrays)
+    if objects and not keywords.isdisjoint(OBJECT_KEYWORDS):
+        objects = _narrow(objects, OBJECT_KEYWORDS, place, meet_objects)
+    if numbers is shape.numbers and strings is shape.strings and arrays is shape.arrays and objects is shape.objects:
+        return shape
+    return Shape(shape.null, shape.booleans, numbers, strings, arrays, objects)
 
 
 def _narrow(
@@ -391,11 +394,14 @@ def _narrow(
     combine: Callable[[Form, Form], Form | None],
 ) -> tuple[Form, ...]:
     """The forms of a type, narrowed by each keyword of the table that the schema has."""
-    functions = dict.fromkeys(table[keyword] for keyword in table if place.knows(keyword))
-    for narrow in functions:
-        form = narrow(place)
-        met = (combine(old, form) for old in forms)
-        forms = tuple(new for new in met if new is not None)
+    schema, resource = place.schema, place.atom.resource
+    last = None
+    for keyword, narrow in table.items():
+        if (
+            keyword in schema and narrow is not last and resource.knows(keyword)
+        ):  # keywords of one function are together
+            form, last = narrow(place), narrow
+            forms = tuple([new for old in forms if (new := combine(old, form)) is not None])
     return forms
 
 
@@ -414,17 +420,17 @@ def enum(expander: Expander, place: Place) -> Shape:
 
 def ref(expander: Expander, place: Place) -> Shape:
     """What the target allows."""
-    return replace(expander.shape(place.term_of_reference("$ref")), through_ref=True)
+    return expander.shape(place.term_of_reference("$ref")).referred()
 
 
 def dynamic_ref(expander: Expander, place: Place) -> Shape:
     """What the target allows that the dynamic scope chooses."""
-    return replace(expander.shape(place.term_of_reference("$dynamicRef")), through_ref=True)
+    return expander.shape(place.term_of_reference("$dynamicRef")).referred()
 
 
 def recursive_ref(expander: Expander, place: Place) -> Shape:
     """The same in draft 2019-09."""
-    return replace(expander.shape(place.term_of_reference("$recursiveRef")), through_ref=True)
+    return expander.shape(place.term_of_reference("$recursiveRef")).referred()
 
 
 def all_of(expander: Expander, place: Place) -> Shape:

@@ -159,6 +159,12 @@ class Shape:
     objects: tuple[ObjectForm, ...] = ()
     through_ref: bool = False
 
+    def referred(self) -> Shape:
+        """The same, reached through a reference."""
+        if self.through_ref:
+            return self
+        return Shape(self.null, self.booleans, self.numbers, self.strings, self.arrays, self.objects, True)
+
     @property
     def num_forms(self) -> int:
         """How many alternatives there are, the measure of growth."""

@@ -67,8 +67,7 @@ class Lowering:
         key = (term, depth)
         call = self._rules.get(key)
         if call is None:
-            name = self._name(term)
-            call = self._rules[key] = Call(Rule(name, lambda: self.shape(self.expander.shape(term), term, depth)))
+            call = self._rules[key] = Call(Rule("schema", lambda: self.shape(self.expander.shape(term), term, depth)))
         return call
 
     def item(self, term: Term, depth: int) -> Node:
@@ -86,7 +85,7 @@ class Lowering:
         if call is None:
             shape = self.expander.shape(term)
             if shape.arrays or shape.objects:
-                call = Call(Rule(self._name(term), lambda: seq(self.layout.colon_gap, self._inline(term, depth))))
+                call = Call(Rule("member", lambda: seq(self.layout.colon_gap, self._inline(term, depth))))
                 self._member_values[term, depth] = call
             else:
                 with self.located(term):
@@ -123,11 +122,6 @@ class Lowering:
                     later.append(inner)
                 elif self.satisfiable(inner):
                     pending.append(inner)
-
-    def _name(self, term: Term) -> str:
-        return " & ".join(
-            ("!" if part & 1 else "") + (self.expander.schemas.atoms[part >> 1].pointer or "#") for part in term
-        )
 
     def _inline(self, term: Term, depth: int) -> Node:
         shape = self.expander.shape(term)

@@ -75,6 +75,7 @@ OF_TYPE: dict[str, Term] = {
     name: (2 * index,)
     for index, name in enumerate(("null", "boolean", "integer", "number", "string", "array", "object"), 1)
 }
+_FIRST_SCHEMAS: list[dict[str, Any]] = [{}, *({"type": name} for name in OF_TYPE)]
 _BESIDE_TYPE = frozenset(["type", "title", "description", "default", "examples", "$comment", "deprecated", "readOnly"])
 
 _NESTED_CONTENTS = 12  # Schemas within schemas, beyond which equal ones are not looked for.
@@ -124,6 +125,12 @@ class Atom:
         return pointer(self.path)
 
 
+def says_type_only(schema: dict[str, Any]) -> bool:
+    """Whether a schema is a type and what says nothing of values."""
+    kind = schema.get("type")
+    return type(kind) is str and kind in OF_TYPE and schema.keys() <= _BESIDE_TYPE
+
+
 def pointer(path: Path) -> str:
     """A path as a JSON pointer, with the document's name before a `#` where it is not the caller's own document."""
     tokens: list[str] = []
@@ -161,7 +168,7 @@ class Schemas:
         uri = root.get(id_keyword(dialect.draft)) if isinstance(root, dict) else None
         self._main = Resource(urldefrag(uri).url if isinstance(uri, str) else "", root, dialect, "")
         self._resources[self._main.uri] = self._resources[""] = self._main
-        self.atoms: list[Atom] = [Atom(schema, self._main, "") for schema in ({}, *({"type": name} for name in OF_TYPE))]
+        self.atoms: list[Atom] = [Atom(schema, self._main, "") for schema in _FIRST_SCHEMAS]
 
     @property
     def main(self) -> Resource:
@@ -195,10 +202,7 @@ class Schemas:
 
     def _of_type(self, schema: dict[str, Any], resource: Resource) -> Term | None:
         """The term of a schema that says no more than a type."""
-        kind = schema.get("type")
-        if type(kind) is str and schema.keys() <= _BESIDE_TYPE and not resource.dialect.ignored:
-            return OF_TYPE.get(kind)
-        return None
+        return OF_TYPE[schema["type"]] if says_type_only(schema) and not resource.dialect.ignored else None
 
     def _term(self, schema: dict[str, Any], resource: Resource, path: Path) -> Term:
         seen: list[dict[str, Any]] = []

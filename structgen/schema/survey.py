@@ -11,11 +11,10 @@ from typing import Any
 
 from structgen.errors import GrammarSyntaxError, GrammarTooComplex, InvalidSchemaError, UnsupportedSchemaError
 from structgen.grammar.regex import search_regex
-from structgen.schema.schemas import Path, Resource, Schemas, is_bare_reference, pointer
+from structgen.schema.schemas import OF_TYPE, Path, Resource, Schemas, is_bare_reference, pointer, says_type_only
 from structgen.schema.values import is_number
 
 Check = Callable[["Survey", Any, dict[str, Any]], None]
-TYPE_NAMES = frozenset(("null", "boolean", "integer", "number", "string", "array", "object"))
 
 
 _SURELY_COUNTED = 10_000  # Counts up to here are within the engine's limit, which is looked up beyond.
@@ -65,10 +64,13 @@ class Survey:
                 self.path, self.keyword = path, ""
                 self.invalid("a schema must be an object or a boolean")
                 continue
-            resource = schemas.enter(schema, resource, path)
-            if (id(schema), id(resource)) in seen:
+            if says_type_only(schema):
                 continue
-            seen.add((id(schema), id(resource)))
+            resource = schemas.enter(schema, resource, path)
+            key = (id(schema), id(resource))
+            if key in seen:
+                continue
+            seen.add(key)
             self.resource, self.path = resource, path
             if "$ref" in schema and is_bare_reference(schema, self.resource.draft):
                 self.keyword = "$ref"
@@ -245,9 +247,9 @@ def multiple_of(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
 def type_(survey: Survey, value: Any, schema: dict[str, Any]) -> None:
     """A type or a list of them."""
     if type(value) is str:
-        if value not in TYPE_NAMES:
+        if value not in OF_TYPE:
             survey.invalid(f"{value!r} is not a JSON type")
-    elif not isinstance(value, list) or any(name not in TYPE_NAMES for name in value if isinstance(name, str)):
+    elif not isinstance(value, list) or any(name not in OF_TYPE for name in value if isinstance(name, str)):
         survey.invalid("it must be a JSON type or a list of them")
     elif not value:
         survey.invalid("it must not be empty")
