@@ -514,8 +514,9 @@ def add_tokens(h, s, out, index, begun):
     """Write to row `index` of out what of the mask of state s is not in bit rows: zeros behind these, single tokens."""
     states, entries = i32xn(h, STATES, STATE_WIDTH), i32xn(h, ENTRIES, ENTRY_WIDTH)
     parts, pool = i32(h, PARTS), i32(h, POOL)
-    for w in range(h[WORDS] if begun else 0, out.shape[1]):
-        out[index, w] = 0
+    rest = out[index, h[WORDS] :] if begun else out[index]
+    for w in range(rest.shape[0]):  # from 0 on: LLVM scattered what it could not see to be side by side
+        rest[w] = 0
     for k in range(states[s, S_PARTS], states[s, S_PARTS] + states[s, S_NUM_PARTS]):
         e = parts[k]
         if entries[e, E_KIND] == NARROW:
