@@ -12,6 +12,8 @@ once (`linked`), and their callers name them, as a C compiler would do it; small
 The cache is numba's, with two changes. Numba asks whether the file of a function is the one it was compiled from; but
 kernels of one file are compiled into those of another. So what is asked is whether all files of the package are the
 same (`SOURCES`), which also keeps a process that still runs an older version from handing its kernels to a newer one.
+
+Indices are not negative in kernels (`_Indices`).
 """
 
 from __future__ import annotations
@@ -19,12 +21,13 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import llvmlite.binding
-from numba.core import config, typeinfer
+from numba.core import config, typeinfer, types
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher
@@ -45,6 +48,43 @@ SOURCES = _digest()  # of the names and contents of this package's files
 _HELPER_LEVEL = 1
 
 
+class _Indices:
+    """Compiling without wraparound: no kernel counts from an array's end, and asking at every access whether it does
+    was a twentieth of a mask's time. Whatever else the process compiles with numba keeps its rule.
+
+    Entered with the compiler's lock, and once more for each kernel that another one calls.
+    """
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._module: Any = None
+        self._original: Any = None
+
+    def __enter__(self) -> None:
+        self._depth += 1
+
+    def __exit__(self, *error: object) -> None:
+        self._depth -= 1
+        if self._depth == 0 and self._original is not None:
+            self._module.fix_integer_index, self._original = self._original, None
+
+    def from_the_start(self) -> None:
+        """numba is about to compile, and may load what it needs for that."""
+        if self._depth and self._original is None:
+            self._module = importlib.import_module("numba.np.arrayobj")
+            self._original = getattr(self._module, "fix_integer_index", None)  # of numba 0.61 to 0.68 at the least
+            if self._original is not None:
+                self._module.fix_integer_index = _as_it_is
+
+
+def _as_it_is(context: Any, builder: Any, kind: Any, index: Any, size: Any) -> Any:
+    """`numba.np.arrayobj.fix_integer_index` for indices that are not negative."""
+    return context.cast(builder, index, kind, types.intp if kind.signed else types.uintp)
+
+
+_INDICES = _Indices()
+
+
 class _Cache(FunctionCache):
     """numba's cache of one function, fresh as long as no file of the package has changed."""
 
@@ -61,7 +101,10 @@ class _Cache(FunctionCache):
         """
         rtsys.initialize(target_context)
         with self._guard_against_spurious_io_errors():
-            return self._load_overload(sig, target_context)
+            found = self._load_overload(sig, target_context)
+            if found is None:
+                _INDICES.from_the_start()
+            return found
 
 
 def cache_folder() -> Path | None:
@@ -109,7 +152,9 @@ class Kernel(CPUDispatcher):
             if not self.is_entry and not self.linked and level > _HELPER_LEVEL:
                 config.OPT = type(level)(_HELPER_LEVEL)
             try:
-                with typeinfer.register_dispatcher(self):
+                with typeinfer.register_dispatcher(self), _INDICES:
+                    if not isinstance(self._cache, _Cache):
+                        _INDICES.from_the_start()
                     for signature in self.declared:
                         self.compile(signature)
             finally:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
@@ -192,3 +193,28 @@ def test_a_stamp_of_other_versions(package: Path) -> None:
     stamp.write_text("another numba, or another processor")
     assert "for the first use" in finish(start(package))[2]
     assert finish(start(package))[2] == ""
+
+
+@kernel("int64(int64[::1], int64)")
+def _at(values, index):
+    return values[index]
+
+
+def test_others_count_from_the_end_and_kernels_never_do() -> None:
+    """Kernels are compiled without numba's wraparound; what else the process compiles keeps it, before and after."""
+    values = np.arange(5)
+    for _ in range(2):
+        assert numba.njit(lambda array, index: array[index])(values, -1) == 4
+        _at._reset_overloads()
+        _at._can_compile = True
+        assert _at(values, 3) == 3
+    for file in PACKAGE.glob("*.py"):
+        for function in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(function, ast.FunctionDef):
+                continue
+            if not any("kernel" in ast.dump(mark) or "helper" in ast.dump(mark) for mark in function.decorator_list):
+                continue
+            for node in ast.walk(function):
+                if isinstance(node, ast.Subscript):
+                    indices = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+                    assert not any(isinstance(i, ast.UnaryOp) for i in indices), f"{file.name}:{node.lineno}"
