@@ -22,7 +22,7 @@ class Limits:
     """
 
     max_states: int = 1 << 17
-    max_instructions: int = 1 << 22
+    max_instructions: int = 3 << 20
     max_row_bytes: int = 128 << 20
     max_mask_steps: int | None = None
 

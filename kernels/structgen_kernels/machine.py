@@ -102,6 +102,8 @@ from structgen_kernels.members import may_add, may_end, may_go_on, may_pick, wit
 from structgen_kernels.sorting import sort_kernel
 
 FEW = 16  # items of a closure that are compared one by one
+SOME = 1 << 10  # items that are found in the first slots of SEEN, which stay in the cache
+SLOTS_FOR_SOME = 1 << 12
 NESTED_GUARDS = 64  # guards behind guards without a byte between
 
 
@@ -127,8 +129,8 @@ def _push(h, pc, origin, arg, n):
         work[n, 2] = arg
         return n + 1
     stamp = np.int32(h[STAMP])
-    m = h[CAPACITY + SEEN] - 1
-    if n == FEW:
+    m = (SLOTS_FOR_SOME if n < SOME else h[CAPACITY + SEEN]) - 1
+    if n in (FEW, SOME):
         for j in range(n):
             p = np.int64(_mix(work[j, 0], work[j, 1], work[j, 2])) & m
             while seen[p, 0] == stamp and seen[p, 1] != j:

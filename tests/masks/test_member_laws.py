@@ -123,3 +123,15 @@ def test_a_shared_first_byte_is_checked() -> None:
     ).matcher()
     assert matcher.accept_bytes(b"ab:a,")
     assert matcher.allowed_bytes() == b"c"
+
+
+@given(st.sets(st.text("abé", max_size=7), min_size=1, max_size=90), st.text("abé", max_size=7))
+def test_the_keys_are_these_and_no_others(names: set[str], other: str) -> None:
+    keys = tuple(Member(name.encode() + b":", literal("0"), False) for name in names)
+    vocab = Vocabulary.from_bytes([b"", *(bytes((b,)) for b in range(256))], eos_token_ids=[0])
+    grammar = CompiledGrammar(Members(keys, None, literal(","), False), vocab, report=None)
+    for name in (*names, other):
+        assert grammar.matcher().accept_bytes(name.encode() + b":0") == (name in names)
+    begun = grammar.matcher()
+    first = {name.encode()[0] if name else ord(":") for name in names}
+    assert set(begun.allowed_bytes()) == first
