@@ -54,7 +54,7 @@ class Network:
         self._needs = _flat(arena.tables[k.NEEDS])
         self._objects = _flat(arena.tables[k.OBJECTS])
         self._object_keys = _flat(arena.tables[k.OBJECT_KEYS])
-        self._ways_in = _flat(arena.tables[k.RULES])
+        self._entrances = _flat(arena.tables[k.RULES])
         self._buffer: list[int] = []
         self._base = 0  # pc of the first buffered instruction
         self._next = 0  # pc of the next instruction
@@ -164,10 +164,10 @@ class Network:
     ) -> int:
         """The strings other than some words, in bulk: see the kernel."""
         data, starts = _joined([word.encode() for word in words])
-        return self._in_bulk(other_texts, data, starts, ways_in, rule, after, note)
+        return self._written(other_texts, data, starts, ways_in, rule, after, note)
 
-    def _in_bulk(self, kernel: Callable[..., int], *args: Any) -> int:
-        """The pc of what a kernel writes."""
+    def _written(self, kernel: Callable[..., int], *args: Any) -> int:
+        """The pc of what a kernel writes into the arena."""
         self.flush()
         pc = kernel(self._header, *args)
         if pc < 0:
@@ -196,10 +196,10 @@ class Network:
     def entrance(self, start: int, into: int | None = None, *, flags: int = 0) -> int:
         """A way to call a rule: it starts at pc `start`, and `into` (by default itself) is complete at its end."""
         index = self._take(k.RULES, 1)
-        ways, at = self._ways_in, 3 * index
-        ways[at] = start
-        ways[at + 1] = flags
-        ways[at + 2] = index if into is None else into
+        rows, at = self._entrances, 3 * index
+        rows[at] = start
+        rows[at + 1] = flags
+        rows[at + 2] = index if into is None else into
         return index
 
     def _take(self, table: int, rows: int) -> int:
@@ -321,11 +321,11 @@ class Network:
 
     def start_of(self, rule: int) -> int:
         """The pc at which a rule starts."""
-        return self._ways_in[3 * rule]
+        return self._entrances[3 * rule]
 
     def start_rule(self, index: int, start: int) -> None:
         """Set where a rule starts."""
-        self._ways_in[3 * index] = start
+        self._entrances[3 * index] = start
 
     def _emit_rule(self, body: Rule | Node, index: int) -> int:
         end = self.instruction(k.END, index, rule=index)
@@ -458,7 +458,7 @@ class Network:
     def _picks(self, keys: list[bytes], targets: list[int], rule: int) -> int:
         """The trie of some sorted keys: see the kernel."""
         data, starts = _joined(keys)
-        return self._in_bulk(picks, data, starts, np.array(targets, np.int32), rule)
+        return self._written(picks, data, starts, np.array(targets, np.int32), rule)
 
     def _choice(self, node: Choice, after: int, rule: int) -> int:
         branches = sorted(node.branches, key=lambda branch: branch[0])

@@ -395,11 +395,9 @@ def _narrow(
 ) -> tuple[Form, ...]:
     """The forms of a type, narrowed by each keyword of the table that the schema has."""
     schema, resource = place.schema, place.atom.resource
-    last = None
+    last = None  # keywords of one function are side by side in the table
     for keyword, narrow in table.items():
-        if (
-            keyword in schema and narrow is not last and resource.knows(keyword)
-        ):  # keywords of one function are together
+        if keyword in schema and narrow is not last and resource.knows(keyword):
             form, last = narrow(place), narrow
             forms = tuple([new for old in forms if (new := combine(old, form)) is not None])
     return forms
