@@ -25,23 +25,36 @@ from numba.core import config
 
 from structgen_kernels import jit
 
-# What the engine calls, modules or single kernels, shared out to two processes so that they take about as long and what
-# both need is there when the second asks for it. Everything else (the kernels of verification, of sampling) is compiled
-# when it is called first.
-_HERE = ("machine.goto", "masks", "tree_masks.fill_masks")
+# What the engine calls, modules or single kernels, shared out to two processes so that they take about as long, and that
+# what both need is there when the second asks for it: the state machine is (10 of 30 s) when the other process comes to
+# `lives_below`. Everything else (the kernels of verification, of sampling) is compiled when it is called first.
+_HERE = (
+    "machine.goto",
+    "walks.removed",
+    "masks._leaves",
+    "machine.advance_token",
+    "store.ensure",
+    "masks._find_mask",
+    "masks",
+    "tree_masks",
+)
 _BESIDE = (
     "tries.guarded_trie",
     "tries.list_siblings",
     "tries.list_lengths",
     "chars.list_well_formed",
-    "keys",
-    "texts",
+    "tries.remainder_trie",
     "classes",
-    "batches",
+    "members.no_members",
     "bitmask",
+    "texts.picks",
+    "safe.lives_below",
+    "chars.loops_below",
+    "texts",
+    "keys",
     "members",
     "machine",
-    "tree_masks",
+    "batches",
 )
 _BESIDE_ONLY = "STRUCTGEN_KERNELS_BESIDE"  # in the environment of the second process, which only compiles its share
 

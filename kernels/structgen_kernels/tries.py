@@ -86,13 +86,17 @@ def list_lengths(h):
             most = max(most, deepest[child])
             child = nodes[child, 1]
         deepest[i] = most
-    longer[:] = 0
-    num_tokens = len(starts) - 1
+    num_tokens, num_lengths = starts.shape[0] - 1, longer.shape[0]
+    for length in range(num_lengths):
+        longer[length] = 0
     for t in range(num_tokens):
-        longer[: starts[t + 1] - starts[t]] += 1
-    place = longer.copy()  # behind the tokens of each length
-    place[1:] = longer[:-1]
-    place[0] = num_tokens
+        if starts[t + 1] > starts[t]:
+            longer[starts[t + 1] - starts[t] - 1] += 1
+    for length in range(num_lengths - 2, -1, -1):
+        longer[length] += longer[length + 1]
+    place = np.empty(num_lengths, np.int64)  # behind the tokens of each length
+    for length in range(num_lengths):
+        place[length] = longer[length - 1] if length else num_tokens
     for t in range(num_tokens - 1, -1, -1):
         length = starts[t + 1] - starts[t]
         place[length] -= 1
