@@ -25,8 +25,8 @@ from numba.core import config
 
 from structgen_kernels import jit
 
-# What the engine calls, modules or single kernels, shared out to two processes so that they take about as long, and what
-# both need is there when the second asks for it: so is the state machine (10 of 30 s) when the other process comes to
+# What the engine calls, modules or single kernels, shared out to two processes so that they take about as long and what
+# both need is there when the second asks for it: the state machine (10 of 30 s) when the other process comes to
 # `lives_below`. Everything else (the kernels of verification, of sampling) is compiled when it is called first.
 _HERE = (
     "machine.goto",
