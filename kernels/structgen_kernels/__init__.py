@@ -1,6 +1,6 @@
 """Kernels of structgen: loops over arrays, compiled by numba. This package never imports structgen.
 
-They are compiled once for a machine and kept in numba's cache (see `jit`): the first engine ever takes more than a
+They are compiled once for a machine and kept in numba's cache (see `jit`): the first engine ever takes half a
 minute (`prepare`) and says so; later processes load each kernel when they call it first, some milliseconds each.
 Two processes compile, while others wait for them.
 """
@@ -147,7 +147,7 @@ def prepare() -> None:
     with _alone(folder):
         if _is_stamped(stamp_file, stamp):
             return
-        print("structgen: compiling kernels for the first use; this takes a minute or more, once", file=sys.stderr)
+        print("structgen: compiling kernels for the first use; this takes half a minute or more, once", file=sys.stderr)
         _compile_core()
         written = stamp_file.with_suffix(f".{os.getpid()}")
         written.write_text(stamp)
