@@ -1,4 +1,5 @@
 # demo: the main job on the embedded model   test: every test but the slow ones   test-slow: those (an hour and more)
+# test-bounds: masks and matchers by kernels that check every index, which the others do not
 # check: formatting, lint, types and tests, to run before a commit   forms: the forms of the shipped grammars, anew
 # Each target sets up what it needs in $(VENV); a second run starts at once. Needs Python >= 3.10 and make, no more.
 
@@ -7,7 +8,7 @@ PYTHON ?= $(shell command -v python3 || command -v python)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test test-slow check bench forms clean
+.PHONY: demo test test-slow test-bounds check bench forms clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -22,6 +23,11 @@ test: $(VENV)/.installed-dev
 
 test-slow: $(VENV)/.installed-dev
 	$(RUN_TESTS) -m slow $(PYTEST_ARGS)
+
+# In a cache of its own: numba does not tell these kernels from the others.
+test-bounds: $(VENV)/.installed-dev
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(VENV)/bounds-checked $(BIN)/python -m pytest -q \
+		tests/automata tests/masks tests/matcher $(PYTEST_ARGS)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

@@ -13,7 +13,7 @@ The cache is numba's, with two changes. Numba asks whether the file of a functio
 kernels of one file are compiled into those of another. So what is asked is whether all files of the package are the
 same (`SOURCES`), which also keeps a process that still runs an older version from handing its kernels to a newer one.
 
-Indices are not negative in kernels (`_Indices`).
+Indices are not negative in kernels (`_Indices`); `make test-bounds` asks each of them.
 """
 
 from __future__ import annotations
