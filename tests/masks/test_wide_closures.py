@@ -28,7 +28,7 @@ def test_alternatives_that_begin_with_the_same_rule(n: int) -> None:
 
 @pytest.mark.parametrize("n", sorted({*SIZES, 2 * SOME}))
 def test_rules_that_begin_with_each_other_in_a_circle(n: int) -> None:
-    """The closure comes back to where it began: an item that is not found again is closed without end."""
+    """The closure comes back to where it began: were items never found again, it would not end."""
     rules: list[Rule] = []
 
     def body(i: int) -> Node:
