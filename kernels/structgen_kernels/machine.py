@@ -96,7 +96,7 @@ from structgen_kernels.arena import (
     u64x4,
 )  # fmt: skip
 from structgen_kernels.classes import union_class
-from structgen_kernels.hashing import HASH, ROW, folded, last_slot
+from structgen_kernels.hashing import HASH, ROW, folded_near, last_slot
 from structgen_kernels.jit import kernel
 from structgen_kernels.members import may_add, may_end, may_go_on, may_pick, with_member
 from structgen_kernels.sorting import sort_kernel
@@ -181,10 +181,13 @@ def _first_alike(h, s):
     states, calls, table = i32xn(h, STATES, STATE_WIDTH), i32x4(h, CALLS), i32x2(h, ALIKE_TABLE)
     first, n = np.int64(states[s, S_CALLS]), np.int64(states[s, S_NUM_CALLS])
     x = np.uint64(n)
+    pc = origin = np.int64(0)
     for k in range(first, first + n):
         x = x * np.uint64(0x100000001B3) ^ _mix(calls[k, 1], calls[k, 2], calls[k, 3])
         x = x * np.uint64(0x100000001B3) ^ np.uint64(calls[k, 0])
-    found, last = folded(x), last_slot(h, ALIKE_TABLE, h[COUNT + STATES])
+        pc, origin = max(pc, np.int64(calls[k, 1])), max(origin, np.int64(calls[k, 2]))
+    found = folded_near(x, np.uint64(pc >> 7) | np.uint64(origin >> 5) << np.uint64(24))
+    last = last_slot(h, ALIKE_TABLE, h[COUNT + STATES])
     p = found & last
     while table[p, ROW] != 0:
         t = table[p, ROW]
@@ -377,9 +380,14 @@ def _find(h, n):
     kernel, items = i32x3(h, KERNEL), i32x3(h, ITEMS)
     states, table = i32xn(h, STATES, STATE_WIDTH), i32x2(h, STATE_TABLE)
     x = np.uint64(n)
+    pc = origin = arg = np.int64(0)
     for i in range(n):
         x = x * np.uint64(0x100000001B3) ^ _mix(kernel[i, 0], kernel[i, 1], kernel[i, 2])
-    found, last = folded(x), last_slot(h, STATE_TABLE, h[COUNT + STATES])
+        pc = max(pc, np.int64(kernel[i, 0]))
+        origin = max(origin, np.int64(kernel[i, 1]))
+        arg = max(arg, abs(np.int64(kernel[i, 2])))
+    near = np.uint64(pc >> 7) | np.uint64(origin >> 5) << np.uint64(24) | np.uint64(arg >> 4) << np.uint64(40)
+    found, last = folded_near(x, near), last_slot(h, STATE_TABLE, h[COUNT + STATES])
     p = found & last
     while table[p, ROW] != 0:
         t = table[p, ROW]

@@ -38,7 +38,7 @@ from structgen_kernels.arena import (
     i32xn,
     u64,
 )
-from structgen_kernels.hashing import HASH, ROW, folded, last_slot
+from structgen_kernels.hashing import HASH, ROW, folded_near, last_slot
 from structgen_kernels.jit import kernel
 
 
@@ -52,7 +52,8 @@ def _find(h, obj, position, owed, left, start):
     for w in range(words):
         x = (x ^ bits[start + w]) * np.uint64(0xBF58476D1CE4E5B9)
         x ^= x >> np.uint64(29)
-    found, last = folded(x), last_slot(h, MEMBER_TABLE, h[COUNT + MEMBERS])
+    found = folded_near(x, np.uint64(obj >> 4) | np.uint64(left >> 4) << np.uint64(24))
+    last = last_slot(h, MEMBER_TABLE, h[COUNT + MEMBERS])
     p = found & last
     while table[p, ROW] != 0:
         m = table[p, ROW]

@@ -92,7 +92,7 @@ from structgen_kernels.arena import (
     i32x4,
     i32xn,
 )
-from structgen_kernels.hashing import HASH, ROW, folded, last_slot
+from structgen_kernels.hashing import HASH, ROW, folded_near, last_slot
 from structgen_kernels.tries import remainder_trie
 from structgen_kernels.walks import removed, start_of_entry, walk
 
@@ -107,7 +107,8 @@ def find_entry(h, trie, pc, arg):
     entries, table = i32xn(h, ENTRIES, ENTRY_WIDTH), i32x2(h, ENTRY_TABLE)
     x = np.uint64(pc) * np.uint64(0x9E3779B97F4A7C15) ^ np.uint64(trie) * np.uint64(0xC2B2AE3D27D4EB4F)
     x ^= np.uint64(arg) * np.uint64(0x165667B19E3779F9)
-    found, last = folded(x), last_slot(h, ENTRY_TABLE, h[COUNT + ENTRIES])
+    near = np.uint64(pc >> 6) ^ np.uint64(trie >> 3) << np.uint64(24) ^ np.uint64(arg >> 4) << np.uint64(40)
+    found, last = folded_near(x, near), last_slot(h, ENTRY_TABLE, h[COUNT + ENTRIES])
     p = found & last
     while table[p, ROW] != 0:
         e = table[p, ROW]
