@@ -1,4 +1,5 @@
 # demo: the main job on the embedded model   test: every test but the slow ones   test-slow: those (an hour and more)
+# bench-kernels: the time of each kernel, from the table that its test reads, too
 # test-bounds: masks and matchers by kernels that check every index, which the others do not
 # check: formatting, lint, types and tests, to run before a commit   forms: the forms of the shipped grammars, anew
 # Each target sets up what it needs in $(VENV); a second run starts at once. Needs Python >= 3.10 and make, no more.
@@ -8,7 +9,7 @@ PYTHON ?= $(shell command -v python3 || command -v python)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test test-slow test-bounds check bench forms clean
+.PHONY: demo test test-slow test-bounds check bench bench-kernels forms clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -34,6 +35,11 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(RUN_TESTS) -q $(PYTEST_ARGS)
+
+# STRUCTGEN_TOKENIZERS: a folder with llama3.tokenizer.json.gz; without it, the small vocabulary of the embedded model.
+bench-kernels: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q tests/kernels/test_kernel_table.py --benchmark-enable --benchmark-only \
+		--benchmark-columns=min,median,iqr,rounds --benchmark-sort=name $(PYTEST_ARGS)
 
 # structgen beside its peers on 200 schemas, in turns; without DATA and TOKENIZER, on the small sets of the project.
 # make bench DATA=maskbench.jsonl.gz TOKENIZER=llama3.tokenizer.json.gz

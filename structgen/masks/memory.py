@@ -312,11 +312,13 @@ def _tables_of(vocab: Vocabulary) -> _Tokens:
     most_begun = 0
     for token in np.flatnonzero(quotes).tolist():
         for mode in (keys.VALUE, keys.BEFORE_KEY, keys.IN_KEY, keys.IN_STRING, keys.BEHIND_BACKSLASH):
-            ended, begun = _keys_in(vocab.tokens[token], mode)
+            ways = [_keys_in(vocab.tokens[token], mode)]
+            if mode == keys.IN_KEY:  # the backslash of an escape may be behind
+                ways.append(_keys_in(vocab.tokens[token], mode, escaped=True))
             at_key = mode in (keys.BEFORE_KEY, keys.IN_KEY)
-            if ended > at_key:
+            if any(ended > at_key for ended, _ in ways):
                 double[mode].append(token)
-            if begun and (ended or not at_key):
+            if any(begun and (ended or not at_key) for ended, begun in ways):
                 entering[mode].append(token)
                 most_begun = max(most_begun, len(vocab.tokens[token].rpartition(b'"')[2]))
     width = max(map(len, double)) + 1
@@ -342,13 +344,14 @@ def _quotes(vocab: Vocabulary) -> npt.NDArray[np.int32]:
     return np.array(sorted(found), np.int32)
 
 
-def _keys_in(data: bytes, mode: int) -> tuple[int, bool]:
+def _keys_in(data: bytes, mode: int, *, escaped: bool = False) -> tuple[int, bool]:
     """How many keys end in these bytes at most, whatever is around them, and whether they end within one.
 
     (0, False) where what follows a key is no colon: no grammar of JSON lets such bytes through.
     """
-    ended, letters, escaped, colon_due = 0, False, mode == keys.BEHIND_BACKSLASH, False
-    mode = keys.IN_STRING if escaped else mode
+    ended, letters, colon_due = 0, False, False
+    if mode == keys.BEHIND_BACKSLASH:
+        mode, escaped = keys.IN_STRING, True
     for byte in data:
         if mode in (keys.IN_KEY, keys.IN_STRING):
             letters = True

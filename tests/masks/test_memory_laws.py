@@ -19,7 +19,7 @@ from structgen.vocab import Vocabulary
 EOS = 0
 PIECES = (
     r"""{" "} ":_ ": ",_" "a ab "ab" \u00 \u006 61 \" 1, ]} }} [] [1 a" a":_1 "a":1 "b":_ ,"a" ,"b":1 {"a":1 "":""
-":1,"a" ","," ","a":1,"b {}, "\u0061" \u0061": b" b": aa :1,_" é \u00e9 \ud83d \ude00 1}, 1,"a"""
+"":1,"a" ":1,"a" ","," ","a":1,"b {}, "\u0061" \u0061": b" b": aa :1,_" é \u00e9 \ud83d \ude00 1}, 1,"a"""
     + '":[{"'
 )
 TOKENS = [b"", *(bytes((b,)) for b in range(256)), *(piece.replace("_", " ").encode() for piece in PIECES.split())]
@@ -239,3 +239,16 @@ def test_a_beginning_whose_other_keys_are_all_forbidden() -> None:
     following = {TOKENS[token] for token in allowed(matcher)}
     assert b"m" in following
     assert b"l" not in following
+
+
+@pytest.mark.parametrize("known", ["a", "c"])
+def test_a_token_that_ends_an_escaped_key_and_then_another(known: str) -> None:
+    """Its first quote belongs to an escape that began in the token before (found by the table of kernels)."""
+    both = b'"":1,"a"'
+    vocab = Vocabulary.from_bytes([*TOKENS, both], eos_token_ids=[EOS])
+    matcher = structgen.compile_schema({"type": "object", "additionalProperties": INTEGER}, vocab).matcher()
+    assert matcher.accept_bytes(b'{"%b":1,"b\\' % known.encode())
+    row = np.zeros((1, vocab.num_words), np.int32)
+    matcher.fill_next_token_bitmask(row)
+    token = len(TOKENS)
+    assert bool(row[0, token >> 5] >> (token & 31) & 1) == (known == "c") == matcher.accept_token(token)
