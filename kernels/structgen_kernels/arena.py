@@ -220,7 +220,7 @@ TRIE_WIDTH = 7
 VOCABULARY = 0  # trie 0
 
 E_TRIE, E_PC, E_ARG = 0, 1, 2
-E_START, E_TOKENS = 3, 4  # narrow: rows of POOL
+E_START, E_TOKENS = 3, 4  # narrow: rows of POOL; LESS: the tokens it lacks
 E_ROW = 5  # wide: row, or -1
 E_EXIT = 6  # the trie of remainders, or -1
 E_KIND = 7
@@ -232,6 +232,8 @@ E_PARTS, E_NUM_PARTS = 12, 13  # of a composite, whose E_PC is ~pc: rows of POOL
 ENTRY_WIDTH = 14
 NARROW, WIDE_KIND, UNBUILT, SAME = 0, 1, 2, 3  # SAME: equal to its base
 COMPOSING = 4  # kind of a composite whose parts are being looked for
+LESS = 5  # its base's row without at most FEW_LESS tokens, rows of POOL
+FEW_LESS = 64
 
 
 class Table(NamedTuple):

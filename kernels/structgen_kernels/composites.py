@@ -30,6 +30,7 @@ from structgen_kernels.arena import (
     ENTRIES,
     ENTRY_WIDTH,
     GUARDED_EXITS,
+    LESS,
     NARROW,
     PARTS,
     POOL,
@@ -70,6 +71,33 @@ def add_exit(h, c, trie):
     entries[c, E_GUARDED] = row
     h[COUNT + GUARDED_EXITS] = row + 1
     return 0
+
+
+@helper("void(int64[::1], int64, uint32[::1], boolean)")
+def add_less(h, e, out, begun):
+    """Add an entry that is its base less some tokens to a row, or write it there if that was not `begun`."""
+    entries, pool = i32xn(h, ENTRIES, ENTRY_WIDTH), i32(h, POOL)
+    r = np.int64(entries[entries[e, E_BASE], E_ROW])
+    i32x2(h, ROW_OWNER)[r, 1] = 1
+    row, words, first, n = bit_rows(h, ROWS)[r], h[WORDS], entries[e, E_START], entries[e, E_TOKENS]
+    if not begun:
+        for w in range(words):
+            out[w] = row[w]
+        for k in range(n):
+            t = pool[first + k]
+            out[t >> 5] &= ~(np.uint32(1) << np.uint32(t & 31))
+        return
+    missing = np.uint64(0)  # of the tokens that it lacks, those that are not there already
+    for k in range(n):
+        t = pool[first + k]
+        if out[t >> 5] >> np.uint32(t & 31) & np.uint32(1) == np.uint32(0):
+            missing |= np.uint64(1) << np.uint64(k)
+    for w in range(words):
+        out[w] |= row[w]
+    for k in range(n):
+        if missing >> np.uint64(k) & np.uint64(1):
+            t = pool[first + k]
+            out[t >> 5] &= ~(np.uint32(1) << np.uint32(t & 31))
 
 
 @helper("int64(int64[::1], int64, int64, int64)", linked=True)
@@ -114,7 +142,7 @@ def _put_together(h, c):
     while num_todo:
         num_todo -= 1
         e = np.int64(todo[num_todo])
-        if entries[e, E_PC] >= 0:
+        if entries[e, E_PC] >= 0:  # also the base of LESS, which has no parts
             status = ensure(h, e)
             if status < 0:
                 return status
@@ -132,6 +160,10 @@ def _put_together(h, c):
                 todo[num_todo] = e
                 num_todo += 1
                 continue
+        if entries[e, E_KIND] == LESS:
+            wide = True
+            add_less(h, e, scratch, True)
+            continue
         r = np.int64(entries[e, E_ROW])
         if r >= 0:
             wide = True
@@ -166,8 +198,10 @@ def _put_together(h, c):
 
 @helper("int64(int64[::1], int64)", linked=True)
 def built(h, e):
-    """Make the row of an entry or composite again, if it was given up. Returns 0 or a status."""
+    """Make the row of an entry or composite, or of its base, again, if it was given up. Returns 0 or a status."""
     entries = i32xn(h, ENTRIES, ENTRY_WIDTH)
+    if entries[e, E_KIND] == LESS:
+        e = np.int64(entries[e, E_BASE])
     if entries[e, E_KIND] != UNBUILT:
         return 0
     return ensure(h, e) if entries[e, E_PC] >= 0 else _put_together(h, e)

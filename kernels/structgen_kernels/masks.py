@@ -53,6 +53,7 @@ from structgen_kernels.arena import (
     LAZY,
     LEAVES,
     LEFT,
+    LESS,
     MARK,
     NARROW,
     NET,
@@ -103,7 +104,7 @@ from structgen_kernels.arena import (
     u64x4,
 )
 from structgen_kernels.classes import union_class
-from structgen_kernels.composites import add_exit, built, compose
+from structgen_kernels.composites import add_exit, add_less, built, compose
 from structgen_kernels.jit import kernel
 from structgen_kernels.keys import CELL_TABLE, CELL_WIDTH, CELLS, REPEATED, forbid_keys, read_token
 from structgen_kernels.machine import advance_token, goto, intern, known_after_token
@@ -495,7 +496,11 @@ def _find_mask(h, s):
 def add_row(h, e, out, index, begun):
     """Add the bit row of a built entry to row `index` of out, or write it there if that was not `begun`. Whether it is
     begun now."""
-    r = i32xn(h, ENTRIES, ENTRY_WIDTH)[e, E_ROW]
+    entries = i32xn(h, ENTRIES, ENTRY_WIDTH)
+    if entries[e, E_KIND] == LESS:
+        add_less(h, e, out[index], begun)
+        return True
+    r = entries[e, E_ROW]
     if r < 0:
         return begun
     i32x2(h, ROW_OWNER)[r, 1] = 1
@@ -558,7 +563,10 @@ def is_found(h, s):
     if states[s, S_NUM_PARTS] < 0:
         return False
     for k in range(states[s, S_PARTS], states[s, S_PARTS] + states[s, S_NUM_PARTS]):
-        if entries[parts[k], E_KIND] == UNBUILT:
+        kind = entries[parts[k], E_KIND]
+        if kind == LESS:
+            kind = entries[entries[parts[k], E_BASE], E_KIND]
+        if kind == UNBUILT:
             return False
     return True
 

@@ -45,10 +45,12 @@ from structgen_kernels.arena import (
     EXIT_GUARDS,
     EXIT_LISTS,
     EXITS,
+    FEW_LESS,
     FIRST_BYTE,
     FOREVER,
     GUARDED_EXITS,
     LAZY,
+    LESS,
     LONGER,
     LONGEST_TOKEN,
     N_BASE,
@@ -360,6 +362,36 @@ def _without_end(h, e):
     return base if entries[base, E_KIND] == WIDE_KIND and plain else NO_BASE
 
 
+@helper("int64(int64[::1], int64, int64, int64)")
+def _list_lacking(h, base, n, longest):
+    """Write behind POOL the tokens of a base that are in the subtrees EXITS[:n], or of more than `longest` code points
+    (negative: of any number). Returns how many, or -1 where it is too many for a list."""
+    nodes, tokens, exits, pool = i32x4(h, NODES), i32(h, NODE_TOKENS), i32(h, EXITS), i32(h, POOL)
+    row = bit_rows(h, ROWS)[i32xn(h, ENTRIES, ENTRY_WIDTH)[base, E_ROW]]
+    first = h[COUNT + POOL]
+    if first + FEW_LESS > h[CAPACITY + POOL]:
+        return -1
+    lacks = 0
+    for k in range(n):
+        for z in range(nodes[exits[k], 3], nodes[nodes[exits[k], 1], 3]):
+            t = tokens[z]
+            if row[t >> 5] >> np.uint32(t & 31) & np.uint32(1):
+                if lacks == FEW_LESS:
+                    return -1
+                pool[first + lacks] = t
+                lacks += 1
+    if longest >= 0:
+        short, by_length = bit_rows(h, SHORT)[longest], i32(h, BY_LENGTH)
+        for z in range(i32(h, LONGER)[longest]):  # bytes are no fewer than code points
+            t = by_length[z]
+            if (row[t >> 5] & ~short[t >> 5]) >> np.uint32(t & 31) & np.uint32(1):
+                if lacks == FEW_LESS:
+                    return -1
+                pool[first + lacks] = t
+                lacks += 1
+    return lacks
+
+
 @helper("int64(int64[::1], int64, int64, int64)", linked=True)
 def _derive(h, e, note, base):
     """Build entry e of the vocabulary's trie from its built wide base, as the base less some subtrees."""
@@ -404,6 +436,12 @@ def _derive(h, e, note, base):
             if t < 0:
                 return t
             entries[e, E_EXIT] = t
+    lacks = _list_lacking(h, base, n, longest if bounded else np.int64(-1))
+    if lacks >= 0:
+        entries[e, E_START], entries[e, E_TOKENS] = h[COUNT + POOL], lacks
+        h[COUNT + POOL] += lacks
+        entries[e, E_KIND] = LESS
+        return 0
     r = take_row(h, e, np.int64(entries[base, E_ROW]))
     row, source = bit_rows(h, ROWS)[r], bit_rows(h, ROWS)[entries[base, E_ROW]]
     if bounded:
@@ -423,8 +461,10 @@ def _derive(h, e, note, base):
 
 @helper("int64(int64[::1], int64)", linked=True)
 def ensure(h, e):
-    """Build entry e if it is not built. Returns 0 or a status."""
+    """Build entry e, or the base that its row comes from, if it is not built. Returns 0 or a status."""
     entries, net, notes = i32xn(h, ENTRIES, ENTRY_WIDTH), i32xn(h, NET, 5), i32xn(h, NOTES, NOTE_WIDTH)
+    if entries[e, E_KIND] == LESS:
+        e = np.int64(entries[e, E_BASE])
     if entries[e, E_KIND] != UNBUILT:
         return 0
     pc = entries[e, E_PC]

@@ -98,7 +98,10 @@ def spelled(draw: Any, value: Any) -> str:
         return '"' + "".join(draw(st.sampled_from([c, c, f"\\u{ord(c):04X}"])) for c in value) + '"'
     if isinstance(value, int) and not isinstance(value, bool):
         digits = str(value)
-        return draw(st.sampled_from([digits, digits, f"{digits}.0", f"{digits}e0", f"{digits}.00E+0", f"-{digits}"]))
+        ways = [digits, digits, f"{digits}.0", f"-{digits}"]
+        if abs(value) < 10:  # one digit before an exponent: others are not written
+            ways += [f"{digits}e0", f"{digits}.00E+0"]
+        return draw(st.sampled_from(ways))
     return json.dumps(value)
 
 
