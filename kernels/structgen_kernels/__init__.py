@@ -42,6 +42,7 @@ _BESIDE = (
     "tries.guarded_trie",
     "tries.list_siblings",
     "tries.list_lengths",
+    "tries.list_quoted",
     "chars.list_well_formed",
     "tries.remainder_trie",
     "classes",

@@ -18,6 +18,7 @@ import threading
 from typing import NamedTuple
 
 import numpy as np
+from llvmlite import ir
 from numba import carray, types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -97,7 +98,10 @@ WANTED = 65  # scratch: composites to put together, each before those that are f
 ALIKE_TABLE = 66  # hash table of states by their rows of CALLS
 SAFE = 67  # per state: ASCII bytes (two words) any text over which is alive, and how many bytes such a text may have
 # (as `safe` counts them)
-NUM_TABLES = 68
+QUOTED = (
+    68  # see the Q_ columns: the nodes of the vocabulary's trie at or below a byte of QUOTING, or on the way to one
+)
+NUM_TABLES = 69
 COUNTED = {
     ALLOWED: STATES,
     LOOPS: STATES,
@@ -134,7 +138,7 @@ EXIT_LISTS = 304  # rows of EXITS taken by kept lists (from the end)
 LONGEST_TOKEN = 305  # bytes
 REFINED = 306  # four slots, a 256-bit set: the bytes that do what the byte being stepped does
 REMOVED_ENTRY = 310  # the entry whose walk beside its base stands at the next slots (-1: none)
-REMOVED_FIRST, REMOVED_NODE, REMOVED_QUOTED, REMOVED_EXITS = 311, 312, 313, 314
+REMOVED_ROW, REMOVED_EXITS = 311, 312
 WALK_CALLS = 315  # rows of CALLED
 ASKS = 316  # number of masks put together: a stamp
 BUSY = 317  # 1 while somebody holds the lock: nobody else may touch the tables (see `Lock`)
@@ -212,6 +216,8 @@ ROOTED = 1  # flag of a rule: only entered as the start of a text
 APART = 2  # flag of a rule: where it is called, its mask is put together from what it becomes without a byte
 COMPOSED = 4  # flag of a rule: its items have composites (see `composites`)
 ALIKE = 8  # flag of a rule: callers that go on in the same way are one to it
+
+Q_NODE, Q_END, Q_DEPTH, Q_BYTE = 0, 1, 2, 3  # end: the row behind those of its subtree
 
 T_FIRST, T_END, T_DEPTH = 0, 1, 2  # nodes [FIRST, END), whose depths start at DEPTH
 T_PARENT, T_EXITS, T_NUM_EXITS = 3, 4, 5
@@ -313,6 +319,7 @@ TABLES: dict[int, Table] = {
     WANTED: Table("wanted composites", np.int32, 0),
     ALIKE_TABLE: Table("alike table", np.int32, 2),
     SAFE: Table("states", np.uint64, 3),
+    QUOTED: Table("trie nodes", np.int32, 4),
 }
 
 
@@ -467,6 +474,21 @@ def _pointer(typingctx, address):  # type: ignore[no-untyped-def]
         return builder.inttoptr(args[0], cgutils.voidptr_t)
 
     return signature, codegen
+
+
+@intrinsic
+def prefetch(typingctx, address):  # type: ignore[no-untyped-def]
+    """Ask for the memory at an int64 address, and wait for nothing."""
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        i32 = ir.IntType(32)
+        function = builder.module.declare_intrinsic(
+            "llvm.prefetch", [cgutils.voidptr_t], ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, i32, i32, i32])
+        )
+        builder.call(function, [builder.inttoptr(args[0], cgutils.voidptr_t), i32(0), i32(3), i32(1)])
+        return context.get_dummy_value()
+
+    return types.none(types.int64), codegen
 
 
 @helper("int64[::1](int64)")

@@ -22,6 +22,11 @@ from structgen_kernels.arena import (
     LONGER,
     NODE_TOKENS,
     NODES,
+    Q_BYTE,
+    Q_DEPTH,
+    Q_END,
+    Q_NODE,
+    QUOTED,
     SIBLING_AT,
     SIBLINGS,
     T_DEPTH,
@@ -49,6 +54,8 @@ from structgen_kernels.arena import (
 from structgen_kernels.classes import union_class
 from structgen_kernels.hashing import HASH, ROW, folded, last_slot
 from structgen_kernels.jit import kernel
+
+_QUOTE, _BACKSLASH = 0x22, 0x5C  # the bytes of QUOTING
 
 
 @kernel("int64(int64[::1])")
@@ -102,6 +109,33 @@ def list_lengths(h):
         place[length] -= 1
         by_length[place[length]] = t
     return longer[0]
+
+
+@kernel("int64(int64[::1])")
+def list_quoted(h):
+    """Write QUOTED. Returns the number of its rows."""
+    nodes, below, rows = i32x4(h, NODES), u64x4(h, BELOW), i32x4(h, QUOTED)
+    end = np.int64(i32xn(h, TRIES, TRIE_WIDTH)[VOCABULARY, T_END])
+    low, high = np.uint64(1) << np.uint64(_QUOTE), np.uint64(1) << np.uint64(_BACKSLASH - 64)
+    n, i, within = 0, np.int64(0), np.int64(0)  # within: the end of the subtree of a byte of QUOTING
+    while i < end:
+        byte = nodes[i, 0]
+        if i >= within:
+            if byte in (_QUOTE, _BACKSLASH):
+                within = np.int64(nodes[i, 1])
+            elif below[i, 0] & low == np.uint64(0) and below[i, 1] & high == np.uint64(0):
+                i = np.int64(nodes[i, 1])
+                continue
+        rows[n, Q_NODE], rows[n, Q_DEPTH], rows[n, Q_BYTE] = i, nodes[i, 2], byte
+        n += 1
+        i += 1
+    for row in range(n - 1, -1, -1):
+        after = row + 1
+        while after < n and rows[after, Q_DEPTH] > rows[row, Q_DEPTH]:
+            after = np.int64(rows[after, Q_END])
+        rows[row, Q_END] = after
+    h[COUNT + QUOTED] = n
+    return n
 
 
 @helper("int64(int64[::1], int64, int64)", linked=True)

@@ -91,6 +91,7 @@ def _capacities(vocab: Vocabulary, limits: Limits) -> dict[int, int]:
         k.DEEPEST: len(trie.nodes),
         k.BY_LENGTH: len(trie.token_start) - 1,
         k.LONGER: vocab.max_spelled_bytes + COUNTER_SLACK,
+        k.QUOTED: len(trie.nodes),
         k.NEEDED: 1 << 18,
         k.OBJECTS: states,
         k.OBJECT_KEYS: 4 * states,
@@ -197,6 +198,7 @@ class Engine:
             tries.list_siblings(header)
             chars.list_well_formed(header)
             tries.list_lengths(header)
+        tries.list_quoted(header)
 
     def reserve(self) -> None:
         """Take now the memory that the first thousand schemas would ask for a page at a time."""

@@ -95,6 +95,26 @@ def list_lengths(scene: Scene) -> Trial:
     )
 
 
+@ROWS("tries.list_quoted")
+def list_quoted(scene: Scene) -> Trial:
+    """The nodes whose path, or that of a node below, has a quote or a backslash, in Python."""
+    rows = scene.arena.tables[k.QUOTED]
+
+    def expected() -> Any:
+        paths = _paths(scene)
+        quoting = {path[:n] for path in paths if set(path) & set(b'"\\') for n in range(1, len(path) + 1)}
+        listed = [(node, path) for node, path in enumerate(paths) if path in quoting]
+        ends = [
+            next((j for j in range(i + 1, len(listed)) if not listed[j][1].startswith(path)), len(listed))
+            for i, (_, path) in enumerate(listed)
+        ]
+        return len(listed), [
+            [node, end, len(path) - 1, path[-1]] for (node, path), end in zip(listed, ends, strict=True)
+        ]
+
+    return Trial(lambda: tries.list_quoted(scene.header), lambda count: (count, rows[:count].tolist()), expected)
+
+
 @ROWS("chars.list_well_formed")
 def list_well_formed(scene: Scene) -> Trial:
     """Python's decoder of UTF-8."""
