@@ -48,7 +48,8 @@ SOURCES = _digest()  # of the names and contents of this package's files
 _HELPER_LEVEL = 1
 
 
-_MAKERS = frozenset(("empty", "zeros", "full", "copy", "carray"))  # of arrays; numba refuses others where nothing is counted
+# What makes arrays; numba refuses to compile one that is not named here where nothing is counted (see `kernel`).
+_MAKERS = frozenset(("empty", "zeros", "full", "copy", "carray"))
 
 
 class _Indices:
