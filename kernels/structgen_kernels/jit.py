@@ -49,7 +49,7 @@ _HELPER_LEVEL = 1
 
 
 # What makes arrays; numba refuses to compile one that is not named here where nothing is counted (see `kernel`).
-_MAKERS = frozenset(("empty", "zeros", "full", "copy", "carray"))
+_MAKERS = frozenset(("empty", "zeros", "full", "copy", "sort", "carray"))
 
 
 class _Indices:
