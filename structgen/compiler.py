@@ -460,9 +460,8 @@ def warmup(
 ) -> None:
     """Compile the kernels (first use ever: a minute or more) or load them, and build what all JSON grammars share:
     states and mask rows of any value, of the types with the usual limits, and of values of each format.
-    `on_step(done, total)` is called after each of them. Memory that later schemas would ask for is taken at once."""
+    `on_step(done, total)` is called after each of them."""
     structgen_kernels.load()
-    engine_host(vocab, limits).engine.reserve()
     steps = usual_values()
     for i, (schema, texts) in enumerate(steps, 1):
         grammar = compile_schema(schema, vocab, limits=limits)

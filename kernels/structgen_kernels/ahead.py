@@ -41,10 +41,6 @@ class Ahead:
         """Ask for what is missing, as the header's counts are now."""
         self._ask(header[self._counts] * self._row_bytes + AHEAD)
 
-    def reserve(self, share: float) -> None:
-        """Ask for a share of every table."""
-        self._ask((np.array(self._sizes) * share).astype(np.int64))
-
     def _ask(self, needed: npt.NDArray[np.int64]) -> None:
         for table in (needed > self._there).nonzero()[0].tolist():
             start = int(self._there[table])

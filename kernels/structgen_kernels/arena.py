@@ -448,10 +448,6 @@ class Arena:
         """Ask the system for the memory of the rows that come next."""
         self._ahead.ask(self.header)
 
-    def reserve(self, share: float) -> None:
-        """Ask the system for the memory of a share of every table, used or not."""
-        self._ahead.reserve(share)
-
     def count(self, table: int) -> int:
         """Rows of a table in use."""
         return int(self.header[COUNT + table])

@@ -1,7 +1,7 @@
 """Hash tables of the arena: int32 [slots, 2], the row that stands in a slot (0: none) and its hash.
 
-They start small and grow with what they index: a row that is born at random in a table at its limit touches a page of
-its own, and most processes never come near the limit. COUNT is the number of slots in use, CAPACITY that allocated.
+They start small and grow with what they index: in a table at its limit few rows would share a page, and most processes
+never come near the limit. COUNT is the number of slots in use, CAPACITY that allocated.
 """
 
 from __future__ import annotations

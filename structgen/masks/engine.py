@@ -29,7 +29,6 @@ WIDE_TOKENS = 512  # an entry with fewer tokens is a list of ids, 4 bytes each; 
 LENGTH_ROWS = 1024  # rows of SHORT at most
 QUICK_STEPS = 1000  # trie nodes that a mask may visit while the GIL is kept, some 0.1 ms
 SERVED_AHEAD = 16  # memory is asked for when the network has grown so many times: a look at all tables takes 10 µs
-RESERVED = 0.25  # of the tables, by `reserve`: pages asked for one by one, while texts wait, were a tenth of their time
 SHARED_ROWS = 32  # fewer rows than these are copied sooner than another thread wakes up
 COUNTER_SLACK = 64  # constants a counter may be compared with (see `network`)
 
@@ -199,12 +198,6 @@ class Engine:
             chars.list_well_formed(header)
             tries.list_lengths(header)
         tries.list_quoted(header)
-
-    def reserve(self) -> None:
-        """Take now the memory that the first thousand schemas would ask for a page at a time."""
-        with self.lock:
-            self._check()
-            self.arena.reserve(RESERVED)
 
     def retire(self, *, keep_store: bool) -> Arena:
         """Give the tables back for the next generation: emptied, or only without states. Every later call raises
