@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,6 @@ import table_machine
 import table_masks
 import table_sampling
 import table_vocabulary
-from conftest import tokenizer_folder
 from kernel_scene import Scene, small_vocabulary
 from kernel_table import Row
 
@@ -36,12 +37,9 @@ def scene() -> Scene:
 
 @pytest.fixture(scope="module")
 def large_scene() -> Scene:
-    """Of Llama 3, where it is; else of the embedded model."""
-    folder = tokenizer_folder()
-    file = None if folder is None else folder / "llama3.tokenizer.json.gz"
-    if file is not None and file.exists():
-        return Scene(Vocabulary.from_file(file))
-    return Scene(Vocabulary.from_file(tokenizer_path()))
+    """Of Llama 3, if STRUCTGEN_TOKENIZERS says where it is; else of the embedded model."""
+    folder = os.environ.get("STRUCTGEN_TOKENIZERS")
+    return Scene(Vocabulary.from_file(Path(folder) / "llama3.tokenizer.json.gz" if folder else tokenizer_path()))
 
 
 def test_every_kernel_has_a_row() -> None:
