@@ -98,9 +98,7 @@ WANTED = 65  # scratch: composites to put together, each before those that are f
 ALIKE_TABLE = 66  # hash table of states by their rows of CALLS
 SAFE = 67  # per state: ASCII bytes (two words) any text over which is alive, and how many bytes such a text may have
 # (as `safe` counts them)
-QUOTED = (
-    68  # see the Q_ columns: the nodes of the vocabulary's trie at or below a byte of QUOTING, or on the way to one
-)
+QUOTED = 68  # the nodes of the vocabulary's trie at a byte of QUOTING, below one or on the way to one: the Q_ columns
 NUM_TABLES = 69
 COUNTED = {
     ALLOWED: STATES,

@@ -142,7 +142,7 @@ def _put_together(h, c):
     while num_todo:
         num_todo -= 1
         e = np.int64(todo[num_todo])
-        if entries[e, E_PC] >= 0:  # also the base of LESS, which has no parts
+        if entries[e, E_PC] >= 0:
             status = ensure(h, e)
             if status < 0:
                 return status
@@ -161,6 +161,9 @@ def _put_together(h, c):
                 num_todo += 1
                 continue
         if entries[e, E_KIND] == LESS:
+            status = ensure(h, e)  # its base may have been given up, also where a composite is the same as e
+            if status < 0:
+                return status
             wide = True
             add_less(h, e, scratch, True)
             continue
