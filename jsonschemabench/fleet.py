@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from multiprocessing.connection import wait
 from typing import Any, Protocol, TypeVar
 
@@ -19,8 +21,12 @@ class Fleet(Protocol):
     def start(self) -> SetUp:
         """Set the engine up in every worker; what the first one says. Raises ``EngineUnavailable``."""
 
-    def run(self, tasks: Iterator[TaskT]) -> Iterator[tuple[TaskT, Outcome]]:
-        """Outcomes as they are ready. A task is taken from ``tasks`` when a worker is free. Raises ``HarnessError``."""
+    def run(self, tasks: Iterator[TaskT], depth: int = 1) -> Iterator[tuple[TaskT, Outcome]]:
+        """Outcomes as they are ready. Raises ``HarnessError``.
+
+        Each worker has up to ``depth`` tasks at hand. With one, a task is taken from ``tasks`` when a worker is free
+        and after the outcomes before it were looked at; with more, workers do not wait between tasks.
+        """
 
     def close(self) -> None:
         """End every worker, whatever it is doing."""
@@ -40,22 +46,22 @@ class LocalFleet:
         first.machine.update(pinned_to=pins, lanes=1 + len(others))
         return first
 
-    def run(self, tasks: Iterator[TaskT]) -> Iterator[tuple[TaskT, Outcome]]:
-        busy: dict[Any, tuple[Lane, TaskT]] = {}
+    def run(self, tasks: Iterator[TaskT], depth: int = 1) -> Iterator[tuple[TaskT, Outcome]]:
+        lanes: dict[Any, Lane] = {lane.connection: lane for lane in self._lanes}
+        given: dict[Any, deque[TaskT]] = {connection: deque() for connection in lanes}
 
-        def give(lane: Lane) -> None:
-            for task in tasks:
-                lane.submit(task)
-                busy[lane.connection] = (lane, task)
-                return
+        def give(connection: Any) -> None:
+            for task in islice(tasks, depth - len(given[connection])):
+                lanes[connection].submit(task)
+                given[connection].append(task)
 
-        for lane in self._lanes:
-            give(lane)
-        while busy:
-            for connection in wait(list(busy)):
-                lane, task = busy.pop(connection)
-                yield task, lane.take()
-                give(lane)
+        for connection in given:
+            give(connection)
+        while busy := [connection for connection in given if given[connection]]:
+            for connection in wait(busy):
+                outcome = lanes[connection].take()
+                yield given[connection].popleft(), outcome
+                give(connection)
 
     def close(self) -> None:
         for lane in self._lanes:

@@ -8,6 +8,7 @@ import os
 import signal
 import time
 import traceback
+from collections import deque
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,15 @@ if TYPE_CHECKING:
     from jsonschemabench.lane import Lane
 
 POLL_S = 0.02
+
+AHEAD_BYTES = 1 << 15
+"""A pickled task of this size can be sent to a worker that reads later: sending never waits for it."""
+
+FETCH = b""
+"""In place of a pickled task: the caller asks for the next outcome."""
+
+NOTE = b"outcome"
+"""What tells the caller that there is one."""
 
 FORK = multiprocessing.get_context("fork")
 
@@ -73,18 +83,16 @@ def nursery(lane: Lane, caller: Connection, inherited: Connection | None) -> Non
         return
     caller.send(("ready", set_up))
     worker: _Worker | None = None
+    desk = _Desk(caller)
     try:
         while True:
-            task = caller.recv()
+            while not desk.tasks:
+                desk.attend()
             worker = worker or _Worker(lane, bench)
-            outcome = worker.supervise(task, caller)
-            if isinstance(outcome, Outcome):
-                caller.send(("outcome", outcome))
-                alive = outcome.ended == "done"
-            else:
-                caller.send(("harness", outcome))
-                alive = False
-            if not alive:
+            outcome = worker.supervise(desk)
+            desk.tasks.popleft()
+            desk.report(outcome)
+            if not (isinstance(outcome, Outcome) and outcome.ended == "done"):
                 worker.kill()
                 worker = None
     except (EOFError, BrokenPipeError):
@@ -114,6 +122,37 @@ def _yardstick(pin: int | None) -> dict[str, float]:
     return {}
 
 
+class _Desk:
+    """The caller as its nursery sees it: tasks that came and were not ended, outcomes that were not fetched.
+
+    An outcome is sent when it is asked for. Were it sent at once, both ends could wait for the other to read: a caller
+    that hands over a long task, and a nursery with a long outcome.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.tasks: deque[bytes] = deque()
+        self._outcomes: deque[Outcome | str] = deque()
+
+    def attend(self) -> None:
+        """Wait for the caller's next message and do what it asks. Raises EOFError when it has closed the lane."""
+        if message := self.connection.recv_bytes():
+            self.tasks.append(message)
+        else:
+            self.connection.send(self._outcomes.popleft())
+            self._note()
+
+    def report(self, outcome: Outcome | str) -> None:
+        """Keep an outcome, or a traceback of the harness, and let the caller know."""
+        self._outcomes.append(outcome)
+        if len(self._outcomes) == 1:  # of others it hears when it has fetched those before
+            self._note()
+
+    def _note(self) -> None:
+        if self._outcomes:
+            self.connection.send_bytes(NOTE)
+
+
 class _Worker:
     """A forked worker as its supervisor sees it."""
 
@@ -126,9 +165,12 @@ class _Worker:
         )
         self._process.start()
         theirs.close()
+        self._num_sent = 0
+        """How many of the first tasks it has been sent and has not ended."""
 
-    def supervise(self, task: Any, caller: Connection) -> Outcome | str:
-        """Run one task within the limits. A string is a traceback of the harness."""
+    def supervise(self, desk: _Desk) -> Outcome | str:
+        """Run the first of the tasks within the limits. A string is a traceback of the harness."""
+        tasks, caller = desk.tasks, desk.connection
         begin = time.perf_counter()
         deadline, what = begin + self._limits.compile_s, f"compile + first mask passed {self._limits.compile_s:g} s"
         events: list[Event] = []
@@ -138,13 +180,17 @@ class _Worker:
             return Outcome(how, events, detail, time.perf_counter() - begin, peak_mib, **told)
 
         try:
-            self._connection.send(task)
+            if not self._num_sent:
+                self._send(tasks)
         except BrokenPipeError:
             return ended("crash", f"the worker was gone before the schema ({exit_of(self._process)})")
         while True:
+            if self._num_sent == 1 < len(tasks) and len(tasks[1]) <= AHEAD_BYTES:
+                with contextlib.suppress(BrokenPipeError):  # it died; what it said of the first task is read below
+                    self._send(tasks)
             ready = wait([self._connection, caller], timeout=POLL_S)
             if caller in ready:
-                raise EOFError  # nothing is ever sent while a task runs: the caller closed the lane
+                desk.attend()
             peak_mib = max(peak_mib, resident_mib(self._process.pid))
             if self._connection in ready:
                 try:
@@ -155,6 +201,7 @@ class _Worker:
                     detail = " ".join([exit_of(self._process), self._last_words()]).strip()
                     return ended("memory" if killed else "crash", detail)
                 if event["event"] == "end":
+                    self._num_sent -= 1
                     peak_mib = max(peak_mib, event["peak_mib"])
                     told = {name: event[name] for name in ("begin_mib", "end_mib", "file_mib", "switches")}
                     return ended(event["ended"], event["detail"], **told)
@@ -167,6 +214,10 @@ class _Worker:
                 return ended("memory", f"passed {self._limits.memory_gib:g} GiB")
             if time.perf_counter() > deadline:
                 return ended("timeout", what)
+
+    def _send(self, tasks: deque[bytes]) -> None:
+        self._connection.send_bytes(tasks[self._num_sent])
+        self._num_sent += 1
 
     def _last_words(self) -> str:
         self._noise.seek(0, os.SEEK_END)

@@ -14,6 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from jsonschemabench.engines.base import EngineUnavailable
@@ -111,17 +112,16 @@ class RayFleet:
         ]
         return ray.get(starting), pins, len({node for node, _ in places})
 
-    def run(self, tasks: Iterator[TaskT]) -> Iterator[tuple[TaskT, Outcome]]:
+    def run(self, tasks: Iterator[TaskT], depth: int = 1) -> Iterator[tuple[TaskT, Outcome]]:
         ray = _ray()
         busy: dict[Any, tuple[Any, TaskT]] = {}
 
-        def give(actor: Any) -> None:
-            for task in tasks:
+        def give(actor: Any, num_tasks: int = 1) -> None:
+            for task in islice(tasks, num_tasks):
                 busy[actor.run.remote(task)] = (actor, task)
-                return
 
         for actor in self._actors:
-            give(actor)
+            give(actor, depth)
         while busy:
             (ready,), _ = ray.wait(list(busy), num_returns=1)
             actor, task = busy.pop(ready)

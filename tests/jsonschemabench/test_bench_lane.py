@@ -77,6 +77,62 @@ def test_refusals_do_not_cost_the_worker(make_lane: MakeLane) -> None:
     assert first == second != os.getpid()
 
 
+def test_the_next_task_lies_with_the_worker_before_the_last_has_ended(make_lane: MakeLane, tmp_path: Path) -> None:
+    """While its nursery is stopped nobody could hand it one."""
+
+    def wait_and_tell(bench: Bench, task: str) -> Iterator[Event]:
+        (tmp_path / task).write_text(str(os.getppid()))
+        while task == "first" and not (tmp_path / "go").exists():
+            time.sleep(0.01)
+        yield {"event": task}
+
+    lane = make_lane(job=wait_and_tell)
+    lane.submit("first")
+    lane.submit("second")
+    nursery = _wait_for(tmp_path / "first")
+    time.sleep(0.3)
+    os.kill(nursery, signal.SIGSTOP)
+    try:
+        (tmp_path / "go").touch()
+        _wait_for(tmp_path / "second")
+    finally:
+        os.kill(nursery, signal.SIGCONT)
+    assert [lane.take().events[0]["event"] for _ in range(2)] == ["first", "second"]
+
+
+def test_a_task_outlives_the_worker_that_it_was_handed_to(make_lane: MakeLane) -> None:
+    lane = make_lane(Limits(compile_s=0.3, schema_s=0.8))
+    schemas = [
+        {"texts": ["abc"]},
+        {"hang_compile": True},
+        {"exit": 3},
+        {"texts": ["abc"]},
+        {"signal": 11},
+        {"texts": []},
+    ]
+    tasks = [case(str(index), schema, (True, "abc")) for index, schema in enumerate(schemas)]
+    for task in tasks:
+        lane.submit(task)
+    records = [record_of("fake", task, lane.take(), lane.limits) for task in tasks]
+    assert [each.category for each in records] == ["passing", "timeout", "crash", "passing", "crash", "failing"]
+
+
+def test_long_tasks_and_long_outcomes_do_not_wait_for_each_other(make_lane: MakeLane) -> None:
+    """Four MiB each way: far more than a pipe holds."""
+
+    def echo(bench: Bench, task: bytes) -> Iterator[Event]:
+        yield {"event": "echo", "task": task}
+
+    lane = make_lane(job=echo)
+    tasks = [bytes([index]) * (1 << 22) for index in range(4)]
+    for task in tasks:
+        lane.submit(task)
+    for _ in range(4):
+        tasks.append(tasks[len(tasks) - 4][:-1])
+        lane.submit(tasks[-1])
+    assert [lane.take().events[0]["task"] for _ in tasks] == tasks
+
+
 def test_a_fault_of_the_harness_is_not_the_engine_s(make_lane: MakeLane) -> None:
     def fault(bench: Bench, task: Any) -> Iterator[Event]:
         yield {"event": "compiled", "ttfm_ns": 1, "compile_ns": 1}
