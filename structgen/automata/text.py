@@ -37,7 +37,6 @@ _CANONICAL_ESCAPES = {c: e for c, e in _SHORT_ESCAPES.items() if c != 0x2F}
 _MUST_ESCAPE = (1 << 0x20) - 1 | 1 << 0x22 | 1 << 0x5C
 _ASCII = (1 << 0x80) - 1
 _HEX = tuple((1 << ord(f"{d:x}")) | (1 << ord(f"{d:X}")) for d in range(16))
-_FEW_PIECES = 8
 _LOWER_HEX = tuple(1 << ord(f"{d:x}") for d in range(16))
 _CONTINUATION = tuple(1 << 0x80 + value for value in range(64))
 # lead bytes of UTF-8: first, last, code point the first stands for, code points of one lead byte, least one in use
@@ -557,10 +556,10 @@ def _lower_hex(net: Network, pieces: Pieces, count: int, rule: int) -> int:
 
 
 def _digits(net: Network, pieces: Pieces, count: int, digits: tuple[int, ...], below: Digits, rule: int) -> int:
-    """The last `count` of four digits. Of a set with many ranges (letters have hundreds) what texts come to is
-    emitted: few tokens have escapes, and most of these begin with two zeros."""
+    """The last `count` of four digits. All but the first are emitted when a text comes to them: few tokens have
+    escapes, and most of these begin with two zeros."""
     key = ("hex", digits, pieces, count)
-    if count < 4 and len(pieces) > _FEW_PIECES:
+    if count < 4:
         return net.once(key, _radix, net, pieces, count, digits, below, rule, rule=rule)
     return net.shared(key, _radix, net, pieces, count, digits, below, rule)
 
