@@ -542,7 +542,7 @@ def _escape(net: Network, pieces: Pieces, encoding: Encoding, rule: int) -> int:
         if pieces[-1][1] > 0xFFFF:
             units = tuple(sorted(units + _surrogates(net, _clip(pieces, 0x10000, 0x10FFFF), rule)))
     if units:
-        masks[net.lazy(_lower_hex if canonical else _hex, net, units, 4, rule, rule=rule)] = 1 << ord("u")
+        masks[(_lower_hex if canonical else _hex)(net, units, 4, rule)] = 1 << ord("u")
     return net.switch(masks, rule=rule)
 
 
