@@ -265,7 +265,7 @@ class CompiledGrammar:
         )
 
 
-_PARTS_AHEAD = 48  # emitted when a grammar is compiled (docs/design.md has what that costs and saves)
+_PARTS_AHEAD = 40  # emitted when a grammar is compiled (docs/design.md has what that costs and saves)
 _LATER = (StructgenError, RecursionError)  # what a part raises ahead: a text that gets there meets it again
 _STATE_BITS = 32  # of the engine; above them the bits of the memory, and then the generation
 
