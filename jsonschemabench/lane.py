@@ -7,8 +7,8 @@ it is killed or dies, the next one is forked from the engine as it was set up. A
 is a function from a task to events, and the event named ``compiled`` ends the first of its two time limits.
 
 Tasks may be handed over ahead. A worker that waits for its next task loses its core's caches to whatever runs there
-meanwhile, and every engine's times are then 1.1 to 1.4 times as long; the next task therefore lies with the worker before
-it has ended the last.
+meanwhile, and every engine's times are then 1.1 to 1.4 times as long; the next task therefore lies with the worker
+before it has ended the last.
 """
 
 from __future__ import annotations
