@@ -51,12 +51,13 @@ class LocalFleet:
         given: dict[Any, deque[TaskT]] = {connection: deque() for connection in lanes}
 
         def give(connection: Any) -> None:
-            for task in islice(tasks, depth - len(given[connection])):
+            for task in islice(tasks, 1):
                 lanes[connection].submit(task)
                 given[connection].append(task)
 
-        for connection in given:
-            give(connection)
+        for _ in range(depth):  # one each, and again: few tasks are for all workers
+            for connection in given:
+                give(connection)
         while busy := [connection for connection in given if given[connection]]:
             for connection in wait(busy):
                 outcome = lanes[connection].take()

@@ -27,6 +27,7 @@ from jsonschemabench.outcome import Limits, Outcome, SetUp
 from jsonschemabench.tokenizer import Tokenizer
 
 SPAWN = multiprocessing.get_context("spawn")
+GONE = "the supervising process died"
 
 
 class HarnessError(Exception):
@@ -72,8 +73,14 @@ class Lane:
         return set_up
 
     def submit(self, task: Any) -> None:
-        """Hand a task over, while others are under way too; ``connection`` is readable when an outcome is there."""
-        self.connection.send_bytes(ForkingPickler.dumps(task))
+        """Hand a task over, while others are under way too; ``connection`` is readable when an outcome is there.
+
+        Raises ``HarnessError``.
+        """
+        try:
+            self.connection.send_bytes(ForkingPickler.dumps(task))
+        except ConnectionError:
+            raise HarnessError(GONE) from None
 
     def take(self) -> Outcome:
         """The outcome of the earliest task that has not been taken. Raises ``HarnessError``."""
@@ -81,8 +88,8 @@ class Lane:
             self.connection.recv_bytes()
             self.connection.send_bytes(FETCH)
             outcome: Outcome | str = self.connection.recv()
-        except (EOFError, BrokenPipeError):
-            raise HarnessError("the supervising process died") from None
+        except (EOFError, ConnectionError):
+            raise HarnessError(GONE) from None
         if isinstance(outcome, str):
             raise HarnessError(outcome)
         return outcome

@@ -95,7 +95,7 @@ def nursery(lane: Lane, caller: Connection, inherited: Connection | None) -> Non
             if not (isinstance(outcome, Outcome) and outcome.ended == "done"):
                 worker.kill()
                 worker = None
-    except (EOFError, BrokenPipeError):
+    except (EOFError, ConnectionError):
         pass  # the caller closed the lane
     finally:
         if worker:
@@ -182,11 +182,11 @@ class _Worker:
         try:
             if not self._num_sent:
                 self._send(tasks)
-        except BrokenPipeError:
+        except ConnectionError:
             return ended("crash", f"the worker was gone before the schema ({exit_of(self._process)})")
         while True:
             if self._num_sent == 1 < len(tasks) and len(tasks[1]) <= AHEAD_BYTES:
-                with contextlib.suppress(BrokenPipeError):  # it died; what it said of the first task is read below
+                with contextlib.suppress(ConnectionError):  # it died; what it said of the first task is read below
                     self._send(tasks)
             ready = wait([self._connection, caller], timeout=POLL_S)
             if caller in ready:
@@ -195,7 +195,7 @@ class _Worker:
             if self._connection in ready:
                 try:
                     event = self._connection.recv()
-                except (EOFError, ConnectionResetError):
+                except (EOFError, ConnectionError):
                     self._process.join()
                     killed = self._process.exitcode == -signal.SIGKILL
                     detail = " ".join([exit_of(self._process), self._last_words()]).strip()

@@ -116,12 +116,13 @@ class RayFleet:
         ray = _ray()
         busy: dict[Any, tuple[Any, TaskT]] = {}
 
-        def give(actor: Any, num_tasks: int = 1) -> None:
-            for task in islice(tasks, num_tasks):
+        def give(actor: Any) -> None:
+            for task in islice(tasks, 1):
                 busy[actor.run.remote(task)] = (actor, task)
 
-        for actor in self._actors:
-            give(actor, depth)
+        for _ in range(depth):  # one each, and again: few tasks are for all workers
+            for actor in self._actors:
+                give(actor)
         while busy:
             (ready,), _ = ray.wait(list(busy), num_returns=1)
             actor, task = busy.pop(ready)

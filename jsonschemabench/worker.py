@@ -32,7 +32,7 @@ def work(bench: Bench, job: Job, pin: int | None, supervisor: Connection, theirs
         pin_to(pin)
     garbage = Garbage()
     faulthandler.disable()  # a crash leaves the engine's own last words, not ours
-    with contextlib.suppress(EOFError, BrokenPipeError):
+    with contextlib.suppress(EOFError, ConnectionError):
         while True:
             task = supervisor.recv()
             garbage.collect()
@@ -46,7 +46,7 @@ def work(bench: Bench, job: Job, pin: int | None, supervisor: Connection, theirs
                     supervisor.send(event)
             except MemoryError as error:
                 ended, detail = "memory", f"MemoryError {error}".strip()
-            except (EOFError, BrokenPipeError):
+            except (EOFError, ConnectionError):
                 raise
             except BaseException:
                 supervisor.send({"event": "harness", "traceback": traceback.format_exc()})

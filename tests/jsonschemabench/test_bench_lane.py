@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from bench_fakes import AbsentEngine, BrokenEngine, FakeEngine, case
 
 from jsonschemabench.engines import EngineUnavailable
+from jsonschemabench.fleet import LocalFleet
 from jsonschemabench.lane import HarnessError, Lane
 from jsonschemabench.measure import Bench, Event, measure_case
 from jsonschemabench.outcome import Limits
@@ -131,6 +133,34 @@ def test_long_tasks_and_long_outcomes_do_not_wait_for_each_other(make_lane: Make
         tasks.append(tasks[len(tasks) - 4][:-1])
         lane.submit(tasks[-1])
     assert [lane.take().events[0]["task"] for _ in tasks] == tasks
+
+
+def test_few_tasks_are_for_all_workers(make_lane: MakeLane) -> None:
+    def pid(bench: Bench, task: int) -> Iterator[Event]:
+        yield {"event": "pid", "pid": os.getpid()}
+        time.sleep(0.05)
+
+    fleet = LocalFleet([make_lane(job=pid), make_lane(job=pid)])
+    tasks_of = Counter(outcome.events[0]["pid"] for _, outcome in fleet.run(iter(range(4)), depth=4))
+    assert list(tasks_of.values()) == [2, 2]
+
+
+def test_a_nursery_that_dies_is_one_message(make_lane: MakeLane, tmp_path: Path) -> None:
+    def hang(bench: Bench, task: Any) -> Iterator[Event]:
+        yield {"event": "pid"}
+        task.write_text(str(os.getppid()))
+        time.sleep(60)
+
+    lane = make_lane(job=hang)
+    lane.submit(tmp_path / "pid")
+    nursery = _wait_for(tmp_path / "pid")
+    os.kill(nursery, signal.SIGSTOP)  # what is handed over now is never read
+    lane.submit(tmp_path / "other")
+    os.kill(nursery, signal.SIGKILL)
+    with pytest.raises(HarnessError, match="supervising process died"):
+        lane.take()
+    with pytest.raises(HarnessError, match="supervising process died"):
+        lane.submit(tmp_path / "third")
 
 
 def test_a_fault_of_the_harness_is_not_the_engine_s(make_lane: MakeLane) -> None:
