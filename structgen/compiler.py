@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from difflib import get_close_matches
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -133,7 +134,9 @@ class CompiledGrammar:
         limits: Limits | None = None,
         open_keys: OpenKeys | None = None,
         schema: Any = None,
+        begun: float | None = None,
     ) -> None:
+        """`begun`: when compiling began, of `time.perf_counter()`, if that was not now."""
         self.root = root
         self.vocab = vocab
         self.report = report
@@ -144,7 +147,7 @@ class CompiledGrammar:
         self._binding: Binding | None = None
         self._lock = threading.Lock()
         self._host.make_room()
-        self.binding()
+        self._bind(perf_counter() if begun is None else begun)
 
     def matcher(self) -> Matcher:
         """A matcher at the start of a text."""
@@ -207,6 +210,9 @@ class CompiledGrammar:
         binding = self._binding
         if binding is not None and binding.engine is self._host.engine:
             return binding
+        return self._bind(perf_counter())
+
+    def _bind(self, begun: float) -> Binding:
         with self._lock:
             for parts in (_PARTS_AHEAD, _PARTS_AHEAD, 0):  # in an empty generation the second time; then what must be
                 engine, generation = self._host.engine, self._host.generation
@@ -214,7 +220,7 @@ class CompiledGrammar:
                     rule = engine.add(self.root)
                     frontier = engine.frontier(rule)
                     with suppress(*_LATER):
-                        engine.emit_ahead(frontier, parts)
+                        engine.emit_ahead(frontier, parts, begun + _AHEAD_S)
                     binding = Binding(engine, generation, engine.start(rule), frontier)
                 except ArenaFull:
                     self._host.full(engine)
@@ -265,7 +271,8 @@ class CompiledGrammar:
         )
 
 
-_PARTS_AHEAD = 40  # emitted when a grammar is compiled (docs/design.md has what that costs and saves)
+_PARTS_AHEAD = 100  # emitted when a grammar is compiled (docs/design.md has what that costs and saves)
+_AHEAD_S = 0.006  # and a dozen only if compiling takes longer than that
 _LATER = (StructgenError, RecursionError)  # what a part raises ahead: a text that gets there meets it again
 _STATE_BITS = 32  # of the engine; above them the bits of the memory, and then the generation
 
@@ -287,6 +294,7 @@ def compile_schema(
         GrammarTooComplex: the automata needed would pass a limit.
         BudgetExceeded: its beginning alone needs more than `limits` allow.
     """
+    begun = perf_counter()
     if isinstance(schema, str):
         try:
             schema = json.loads(schema)
@@ -294,7 +302,13 @@ def compile_schema(
             raise InvalidSchemaError(f"not JSON: {error}", pointer="") from None
     compiled = compile_to_ir(schema, options or SchemaOptions(), registry=registry)
     return CompiledGrammar(
-        compiled.root, vocab, report=compiled.report, limits=limits, open_keys=compiled.open_keys, schema=schema
+        compiled.root,
+        vocab,
+        report=compiled.report,
+        limits=limits,
+        open_keys=compiled.open_keys,
+        schema=schema,
+        begun=begun,
     )
 
 

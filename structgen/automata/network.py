@@ -12,6 +12,8 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable
 from itertools import accumulate
+from math import inf
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,9 @@ _FAIL_PC = 0
 _WORD = (1 << 64) - 1
 _EAGER_MEMBERS = 64  # an object with more keys emits what follows a key when it is reached
 _EAGER_BRANCHES = 4  # a choice with more branches emits their continuations when they are reached
+_PART = 8  # what a part emitted ahead counts for, against 1 for one that takes 3 to 20 µs instead of some 90
+_PARTS_AT_LEAST = 12  # ahead, whatever the time
+_PARTS_AT_ONCE = 8  # between two looks at the clock
 
 
 class ArenaFull(Exception):
@@ -60,7 +65,7 @@ class Network:
         self._next = 0  # pc of the next instruction
         self._switch_rows: list[int] = []
         self._switch_base = 0
-        self._thunks: list[tuple[Callable[..., int], tuple[Any, ...], int]] = []  # and the pc of their LAZY
+        self._thunks: list[_Thunk] = []
         self._classes: dict[int, int] = {1 << b: b for b in range(256)}
         self._rules: dict[object, int] = {}
         self._kept: dict[int, object] = {}  # what ids in keys refer to must stay alive
@@ -128,19 +133,22 @@ class Network:
             pcs.append(self.instruction(k.SWITCHED, self.byte_class(union), first, len(single), rule=rule))
         return self.split(*pcs, rule=rule)
 
-    def lazy(self, function: Callable[..., int], *args: Any, rule: int) -> int:
-        """An instruction that stands for `function(*args)` until it is reached.
+    def lazy(self, function: Callable[..., int], *args: Any, rule: int, light: bool = False) -> int:
+        """An instruction that stands for `function(*args)` until it is reached. `light`: the function only emits,
+        nothing has to be worked out for it.
 
         The function returns a pc to jump to, or `~pc` of an instruction to become.
         """
-        self._thunks.append((function, args, self._next))
+        self._thunks.append((function, args, self._next, 1 if light else _PART))
         return self.instruction(k.LAZY, len(self._thunks) - 1, rule=rule)
 
-    def once(self, key: tuple[Any, ...], function: Callable[..., int], *args: Any, rule: int) -> int:
+    def once(
+        self, key: tuple[Any, ...], function: Callable[..., int], *args: Any, rule: int, light: bool = False
+    ) -> int:
         """A lazy instruction that is emitted once per key."""
         pc = self._shared.get(key)
         if pc is None:
-            pc = self._shared[key] = self.lazy(function, *args, rule=rule)
+            pc = self._shared[key] = self.lazy(function, *args, rule=rule, light=light)
         return pc
 
     def call(self, rule_id: int, after: int, arg: int = 0, *, rule: int) -> int:
@@ -263,15 +271,25 @@ class Network:
         """Expand the LAZY instructions a kernel stopped at, those that are not expanded yet."""
         self._expand(list(dict.fromkeys(self._needs[: self._counts[k.NUM_NEEDS]].tolist())))
 
-    def expand_ahead(self, frontier: list[int], most: int) -> None:
+    def expand_ahead(self, frontier: list[int], most: int, until: float = inf) -> None:
         """Expand up to `most` LAZY instructions before a text gets there: those of the frontier, then those they lead
-        to, breadth first. The frontier becomes what is left."""
-        while frontier and most > 0:
-            now, frontier[:] = frontier[:most], frontier[most:]
-            most -= len(now)
-            made = len(self._thunks)
+        to, breadth first. The frontier becomes what is left. Eight light ones count as one. When `time.perf_counter()`
+        is past `until`, a dozen at most are expanded.
+        """
+        net, thunks = self._net, self._thunks
+        left = most * _PART
+        leave = left - _PARTS_AT_LEAST * _PART  # what may be left when the time is up
+        while frontier and left > 0 and (left > leave or perf_counter() < until):
+            now: list[int] = []
+            for pc in frontier[:_PARTS_AT_ONCE]:
+                left -= thunks[net[pc * _WIDTH + 1]][3] if net[pc * _WIDTH] == k.LAZY else 0
+                if left < 0:
+                    break
+                now.append(pc)
+            del frontier[: len(now)]
+            made = len(thunks)
             self._expand(now)
-            frontier += [pc for _, _, pc in self._thunks[made:]]
+            frontier += [pc for _, _, pc, _ in thunks[made:]]
 
     def _expand(self, pcs: list[int]) -> None:
         net, thunks = self._net, self._thunks
@@ -279,7 +297,7 @@ class Network:
         targets: list[int] = []
         try:
             for pc in needs:
-                function, args, _ = thunks[net[pc * _WIDTH + 1]]
+                function, args, _, _ = thunks[net[pc * _WIDTH + 1]]
                 targets.append(function(*args))
         finally:  # what raises stays as it is, the others are done
             self.flush()
@@ -316,7 +334,8 @@ class Network:
 
     def _new_rule(self, body: Rule | Node, flags: int) -> int:
         index = self.entrance(_FAIL_PC, flags=flags)
-        self.start_rule(index, self.lazy(self._emit_rule, body, index, rule=index))
+        light = isinstance(body, Rule) and body.light
+        self.start_rule(index, self.lazy(self._emit_rule, body, index, rule=index, light=light))
         return index
 
     def start_of(self, rule: int) -> int:
@@ -420,7 +439,7 @@ class Network:
         tail = self.instruction(k.SPLIT, rule=rule)
         put_off = len(keys) > _EAGER_MEMBERS
         targets = [
-            self.lazy(self._member, rest, index, tail, rule, rule=rule)
+            self.lazy(self._member, rest, index, tail, rule, rule=rule, light=True)
             if put_off and not isinstance(rest, Literal)
             else self._member(rest, index, tail, rule)
             for index, rest in enumerate(node.keys[place].rest for place in keys)
@@ -523,7 +542,10 @@ def _spent() -> int:
     raise AssertionError("a LAZY instruction was expanded twice")
 
 
-_SPENT: tuple[Callable[..., int], tuple[Any, ...], int] = (_spent, (), _FAIL_PC)
+_Thunk = tuple[Callable[..., int], tuple[Any, ...], int, int]
+"""What a LAZY instruction stands for: a function, its arguments; the instruction's pc; what it counts for ahead."""
+
+_SPENT: _Thunk = (_spent, (), _FAIL_PC, 0)
 
 _EMIT: dict[type, Callable[[Network, Any, int, int], int]] = {
     Bytes: Network._bytes,

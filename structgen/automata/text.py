@@ -428,7 +428,7 @@ def emit_pieces(
         if mask:
             masks[target] = masks.get(target, 0) | mask
     if encoding == "json" or (encoding != "utf-8" and any(_escapes(low, high) for low, high, _ in pieces)):
-        masks[net.lazy(_escape, net, pieces, encoding, rule, rule=rule)] = 1 << 0x5C
+        masks[net.lazy(_escape, net, pieces, encoding, rule, rule=rule, light=True)] = 1 << 0x5C
     high_pieces = _clip(pieces, 0x80, 0x10FFFF)
     leads = (
         net.shared(("leads", high_pieces, after), _emit_leads, net, high_pieces, tails, after, rule)
@@ -560,7 +560,7 @@ def _digits(net: Network, pieces: Pieces, count: int, digits: tuple[int, ...], b
     escapes, and most of these begin with two zeros."""
     key = ("hex", digits, pieces, count)
     if count < 4:
-        return net.once(key, _radix, net, pieces, count, digits, below, rule, rule=rule)
+        return net.once(key, _radix, net, pieces, count, digits, below, rule, rule=rule, light=True)
     return net.shared(key, _radix, net, pieces, count, digits, below, rule)
 
 
@@ -569,7 +569,7 @@ def _surrogates(net: Network, pieces: Pieces, rule: int) -> Pieces:
     out: list[tuple[int, int, int]] = []
     for first, last, part in _runs(pieces, 0x10000, 0x400):
         low = tuple((0xDC00 + a, 0xDC00 + b, t) for a, b, t in part)
-        pc = net.once(("low surrogate", low), _low_surrogate, net, low, rule, rule=rule)
+        pc = net.once(("low surrogate", low), _low_surrogate, net, low, rule, rule=rule, light=True)
         out.append((0xD800 + first, 0xD800 + last, pc))
     return tuple(out)
 

@@ -163,9 +163,11 @@ class Rule:
     `composed` says that it calls many rules and is itself called in many contexts: masks within it are kept with it.
     `alike` says that callers that go on in the same way behind it are one to it: nothing that is remembered of a text
     hangs on which of them it was.
+    `light` says that its body is there already, or soon made: rules that are emitted before a text reaches them are
+    counted, and light ones count little.
     """
 
-    __slots__ = ("_body", "alike", "apart", "composed", "key", "name", "nullable", "role")
+    __slots__ = ("_body", "alike", "apart", "composed", "key", "light", "name", "nullable", "role")
 
     def __init__(
         self,
@@ -178,6 +180,7 @@ class Rule:
         apart: bool = False,
         composed: bool = False,
         alike: bool = False,
+        light: bool = False,
     ) -> None:
         self.name = name
         self.key = key
@@ -186,6 +189,7 @@ class Rule:
         self.apart = apart
         self.composed = composed
         self.alike = alike
+        self.light = light
         self._body = Lazy(thunk)
 
     def body(self) -> Node:

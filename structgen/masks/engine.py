@@ -8,6 +8,7 @@ holds states of it starts again there (see `structgen.compiler`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -290,11 +291,11 @@ class Engine:
             self._check()
             return [self.network.start_of(rule)]
 
-    def emit_ahead(self, frontier: list[int], most: int) -> None:
+    def emit_ahead(self, frontier: list[int], most: int, until: float = inf) -> None:
         """Emit up to `most` parts of a grammar before a text gets there (see `Network.expand_ahead`)."""
         with self.lock:
             self._check()
-            self.network.expand_ahead(frontier, most)
+            self.network.expand_ahead(frontier, most, until)
             self.arena.ask_ahead()
 
     def start(self, rule: int) -> int:

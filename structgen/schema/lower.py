@@ -192,7 +192,7 @@ def numbers_node(forms: tuple[NumberForm, ...], options: SchemaOptions) -> Node:
 
 
 def _text_rule(name: str, language: Language) -> Node:
-    return Call(Rule(name, lambda: Text(language, "utf-8"), key=("json-number", language)))
+    return Call(Rule(name, lambda: Text(language, "utf-8"), key=("json-number", language), light=True))
 
 
 def _scalars(shape: Shape, options: SchemaOptions) -> Iterator[Node]:
@@ -215,7 +215,7 @@ def _scalar_member_values(options: SchemaOptions) -> Callable[[Shape], Call]:
     @lru_cache(maxsize=4096)
     def value(shape: Shape) -> Call:
         node = seq(gap, alt(*_scalars(shape, options)))
-        return Call(Rule("value", lambda: node))
+        return Call(Rule("value", lambda: node, light=True))
 
     return value
 

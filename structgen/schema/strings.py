@@ -33,7 +33,7 @@ def string_rule(language: Language, options: SchemaOptions) -> Node:
 
 def _rule(language: Language, encoding: Encoding) -> Node:
     key = ("json-string", language, encoding)
-    return Call(Rule("string", lambda: seq(_QUOTE, Text(language, encoding), _QUOTE), key=key))
+    return Call(Rule("string", lambda: seq(_QUOTE, Text(language, encoding), _QUOTE), key=key, light=True))
 
 
 def spelled(text: str) -> bytes:

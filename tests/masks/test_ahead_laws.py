@@ -88,6 +88,30 @@ def test_all_of_a_finite_grammar_can_be_emitted_ahead() -> None:
     assert grammar.binding().engine.statistics()["instructions"] == emitted
 
 
+def test_eight_light_parts_count_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    properties = {f"k{i:03}": {"type": "array", "items": {"const": i}} for i in range(200)}
+    wide = {"properties": properties, "type": "object", "additionalProperties": False}
+    monkeypatch.setattr(compiler, "_PARTS_AHEAD", 2)
+    grammar = structgen.compile_schema(wide, VOCAB, limits=Limits(max_states=41_000))
+    grammar.emit_ahead(2)  # as far as the object; its members are put off, a few instructions each
+    before = grammar.binding().engine.statistics()["instructions"]
+    grammar.emit_ahead(10)
+    assert 2 * 80 <= grammar.binding().engine.statistics()["instructions"] - before <= 4 * 80
+
+
+@pytest.mark.parametrize("allowed_s", [0.0, 1000.0])
+def test_a_dozen_parts_are_emitted_when_the_time_is_up(allowed_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    def chain(i: int) -> Node:
+        return alt(literal("!"), seq(literal("a"), Lazy(lambda: made.append(i) or chain(i + 1))))
+
+    monkeypatch.setattr(compiler, "_AHEAD_S", allowed_s)
+    CompiledGrammar(chain(0), VOCAB, report=None, limits=Limits(max_states=42_000))
+    least = 11  # and the root
+    assert len(made) == least if allowed_s == 0 else len(made) > 4 * least
+
+
 def failing(where: list[str], error: Exception) -> Node:
     def fail() -> Node:
         raise error
