@@ -231,10 +231,11 @@ class CompiledGrammar:
 
     def emit_ahead(self, parts: int) -> None:
         """Emit up to `parts` more parts of the grammar (an object, a list of alternatives, a state of a pattern, …),
-        those that texts reach first.
+        those that texts reach first. Small ones (a key of a large object) count an eighth.
 
         A part that a text reaches unemitted is emitted then, 0.1 to 1 ms in the middle of a text. The compile functions
-        emit a few; where compiling has time, as in a thread beside the model, ask for more. No mask depends on it.
+        emit some, as many as 6 ms allow; where compiling has time, as in a thread beside the model, ask for more. No
+        mask depends on it.
         """
         binding = self.binding()
         with self._lock, suppress(ArenaFull, *_LATER):
