@@ -234,7 +234,7 @@ class CompiledGrammar:
         those that texts reach first. Small ones (a key of a large object) count an eighth.
 
         A part that a text reaches unemitted is emitted then, 0.1 to 1 ms in the middle of a text. The compile functions
-        emit some, as many as 7 ms allow; where compiling has time, as in a thread beside the model, ask for more. No
+        emit some, as many as 6 ms allow; where compiling has time, as in a thread beside the model, ask for more. No
         mask depends on it.
         """
         binding = self.binding()
@@ -273,7 +273,7 @@ class CompiledGrammar:
 
 
 _PARTS_AHEAD = 100  # emitted when a grammar is compiled (docs/design.md has what that costs and saves)
-_AHEAD_S = 0.007  # and a dozen only if compiling takes longer than that
+_AHEAD_S = 0.006  # and sixteen only if compiling takes longer than that
 _LATER = (StructgenError, RecursionError)  # what a part raises ahead: a text that gets there meets it again
 _STATE_BITS = 32  # of the engine; above them the bits of the memory, and then the generation
 

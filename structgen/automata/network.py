@@ -34,7 +34,7 @@ _WORD = (1 << 64) - 1
 _EAGER_MEMBERS = 64  # an object with more keys emits what follows a key when it is reached
 _EAGER_BRANCHES = 4  # a choice with more branches emits their continuations when they are reached
 _PART = 8  # what a part emitted ahead counts for, against 1 for one that takes 3 to 20 µs instead of some 90
-_PARTS_AT_LEAST = 12  # ahead, whatever the time
+_PARTS_AT_LEAST = 16  # ahead, whatever the time
 _PARTS_AT_ONCE = 8  # between two looks at the clock
 
 
@@ -274,7 +274,7 @@ class Network:
     def expand_ahead(self, frontier: list[int], most: int, until: float = inf) -> None:
         """Expand up to `most` LAZY instructions before a text gets there: those of the frontier, then those they lead
         to, breadth first. The frontier becomes what is left. Eight light ones count as one. When `time.perf_counter()`
-        is past `until`, a dozen at most are expanded.
+        is past `until`, sixteen at most are expanded.
         """
         net, thunks = self._net, self._thunks
         left = most * _PART

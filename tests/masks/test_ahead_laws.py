@@ -100,7 +100,7 @@ def test_eight_light_parts_count_as_one(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("allowed_s", [0.0, 1000.0])
-def test_a_dozen_parts_are_emitted_when_the_time_is_up(allowed_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sixteen_parts_are_emitted_when_the_time_is_up(allowed_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
 
     def chain(i: int) -> Node:
@@ -108,7 +108,7 @@ def test_a_dozen_parts_are_emitted_when_the_time_is_up(allowed_s: float, monkeyp
 
     monkeypatch.setattr(compiler, "_AHEAD_S", allowed_s)
     CompiledGrammar(chain(0), VOCAB, report=None, limits=Limits(max_states=42_000))
-    least = 11  # and the root
+    least = 15  # and the root
     assert len(made) == least if allowed_s == 0 else len(made) > 2 * least
 
 
