@@ -56,8 +56,9 @@ def measure_case(
     ``trust_commit`` a token that the mask forbids and the commit takes does not end its instance: where bytes are
     forced, llguidance's masks hold only the token that it would write itself.
     """
-    texts = [bench.tokenizer.encode(instance.text) for instance in case.instances]  # not between compile and masks:
-    begin = time.perf_counter_ns()  # the tokenizer's tables take the place of the engine's in the core's caches
+    # Not between compile and masks: the tokenizer's tables would take the place of the engine's in the core's caches.
+    texts = [bench.tokenizer.encode(instance.text) for instance in case.instances]
+    begin = time.perf_counter_ns()
     try:
         compiled = bench.engine.compile(case.schema)
         compiled_at = time.perf_counter_ns()

@@ -292,7 +292,8 @@ class Engine:
             return [self.network.start_of(rule)]
 
     def emit_ahead(self, frontier: list[int], most: int, until: float = inf) -> None:
-        """Emit up to `most` parts of a grammar before a text gets there (see `Network.expand_ahead`)."""
+        """Emit up to `most` parts of a grammar before a text gets there; fewer if the clock is past `until` (see
+        `Network.expand_ahead`)."""
         with self.lock:
             self._check()
             self.network.expand_ahead(frontier, most, until)

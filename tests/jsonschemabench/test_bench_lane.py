@@ -146,14 +146,9 @@ def test_few_tasks_are_for_all_workers(make_lane: MakeLane) -> None:
 
 
 def test_a_nursery_that_dies_is_one_message(make_lane: MakeLane, tmp_path: Path) -> None:
-    def hang(bench: Bench, task: Any) -> Iterator[Event]:
-        yield {"event": "pid"}
-        task.write_text(str(os.getppid()))
-        time.sleep(60)
-
-    lane = make_lane(job=hang)
+    lane = make_lane(job=_hang)
     lane.submit(tmp_path / "pid")
-    nursery = _wait_for(tmp_path / "pid")
+    nursery = _wait_for(tmp_path / "pid.nursery")
     os.kill(nursery, signal.SIGSTOP)  # what is handed over now is never read
     lane.submit(tmp_path / "other")
     os.kill(nursery, signal.SIGKILL)
@@ -192,12 +187,7 @@ def test_a_lane_that_is_started_afresh_measures_the_same(tokenizer: Tokenizer) -
 
 
 def test_closing_a_busy_lane_ends_its_worker(make_lane: MakeLane, tmp_path: Path) -> None:
-    def hang(bench: Bench, task: Any) -> Iterator[Event]:
-        yield {"event": "pid"}
-        task.write_text(str(os.getpid()))
-        time.sleep(60)
-
-    lane = make_lane(job=hang)
+    lane = make_lane(job=_hang)
     lane.submit(tmp_path / "pid")
     pid = _wait_for(tmp_path / "pid")
     lane.close()
@@ -206,6 +196,14 @@ def test_closing_a_busy_lane_ends_its_worker(make_lane: MakeLane, tmp_path: Path
             break
         time.sleep(0.02)
     assert not _alive(pid)
+
+
+def _hang(bench: Bench, task: Path) -> Iterator[Event]:
+    """Write down who the worker and its nursery are, and go no further."""
+    yield {"event": "pid"}
+    task.write_text(str(os.getpid()))
+    task.with_suffix(".nursery").write_text(str(os.getppid()))
+    time.sleep(60)
 
 
 def _wait_for(path: Path) -> int:
