@@ -121,6 +121,14 @@ class Expander:
         self._shapes[term] = shape
         return shape
 
+    def named(self, shape: Shape) -> Term:
+        """A new term for a shape of some values, which no schema says."""
+        atoms = self.schemas.atoms
+        term = (2 * len(atoms),)
+        atoms.append(Atom({}, self.schemas.main, ""))
+        self._shapes[term] = shape
+        return term
+
     def _prepare(self, term: Term) -> None:
         """Expand what the term needs before the term, innermost first: schemas may nest deeper than Python calls do."""
         nesting, self._nesting = self._nesting, 0

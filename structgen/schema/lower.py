@@ -15,6 +15,7 @@ from itertools import chain
 from structgen.automata.regular import Language, union
 from structgen.ir import Call, Lazy, Node, Rule, Text, alt, literal, seq
 from structgen.schema.arrays import array_node, distinct_items
+from structgen.schema.common import CommonValues
 from structgen.schema.distinct import Distinct
 from structgen.schema.expand import TYPES, Expander
 from structgen.schema.forms import ANY, EVERYTHING, NumberForm, ObjectForm, Shape, Term, both
@@ -78,20 +79,30 @@ class Lowering:
 
     def member_value(self, term: Term, depth: int) -> Node:
         """What stands between a key's colon and the end of its value, as a rule: one for all values that are equal,
-        where there are no arrays and objects among them, so that what is known of one serves all."""
+        where they declare no keys, so that what is known of one serves all."""
         if term == ANY and not self.layout.step:
             return _any_member_value(self.options, self.open_keys.embedded)
         call = self._scalar_values.get(term) or self._member_values.get((term, depth))
         if call is None:
             shape = self.expander.shape(term)
             if shape.arrays or shape.objects:
-                call = Call(Rule("member", lambda: seq(self.layout.colon_gap, self._inline(term, depth))))
+                call = self._common_value(shape)
+                if call is None:
+                    call = Call(Rule("member", lambda: seq(self.layout.colon_gap, self._inline(term, depth))))
                 self._member_values[term, depth] = call
             else:
                 with self.located(term):
                     plain = replace(shape, through_ref=False) if shape.through_ref else shape
                     call = self._scalar_values[term] = self._scalar_value(plain)
         return call
+
+    def _common_value(self, shape: Shape) -> Call | None:
+        if self.layout.step:
+            return None
+        embedded = self.open_keys.embedded
+        if shape == EVERYTHING:
+            return _any_member_value(self.options, embedded)
+        return _common_values(self.options, embedded).member(shape, self)
 
     def deeper(self, depth: int) -> int:
         """The depth of the elements of an element."""
@@ -233,9 +244,17 @@ def _any_member_value(options: SchemaOptions, embedded: bool) -> Call:
 
 
 @lru_cache(maxsize=64)
+def _common_values(options: SchemaOptions, embedded: bool) -> CommonValues:
+    return CommonValues(lambda: _without_schema(options, embedded))
+
+
+def _without_schema(options: SchemaOptions, embedded: bool) -> Lowering:
+    expander = Expander(Schemas(True, options))
+    return Lowering(expander, Satisfiability(expander), OpenKeys(embedded=embedded))
+
+
+@lru_cache(maxsize=64)
 def any_value(options: SchemaOptions, embedded: bool = False) -> Node:
     """Any JSON value: one recursive rule for all schemas with the same options."""
-    schemas = Schemas(True, options)
-    expander = Expander(schemas)
-    lowering = Lowering(expander, Satisfiability(expander), OpenKeys(embedded=embedded))
+    lowering = _without_schema(options, embedded)
     return Call(Rule("any", lambda: lowering.shape(EVERYTHING, ANY, 0), key=("json-any", options, embedded)))
