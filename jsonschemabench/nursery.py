@@ -14,7 +14,8 @@ from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
 from jsonschemabench.engines.base import EngineUnavailable
-from jsonschemabench.measure import Bench, Event
+from jsonschemabench.exchange import Exchange
+from jsonschemabench.measure import Bench
 from jsonschemabench.outcome import Outcome, SetUp
 from jsonschemabench.process import (
     current_mib,
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 
 POLL_S = 0.02
 
-AHEAD_BYTES = 1 << 15
-"""A pickled task of this size can be sent to a worker that reads later: sending never waits for it."""
+THERE = b"task"
+"""What tells a worker that there is one."""
 
 FETCH = b""
 """In place of a pickled task: the caller asks for the next outcome."""
@@ -159,12 +160,14 @@ class _Worker:
     def __init__(self, lane: Lane, bench: Bench) -> None:
         self._limits = lane.limits
         self._connection, theirs = FORK.Pipe()
+        self._exchange = Exchange()
         self._noise = stderr_to_file()
         self._process = FORK.Process(
-            target=work, args=(bench, lane.job, lane.pin, theirs, self._connection, self._noise)
+            target=work, args=(bench, lane.job, lane.pin, theirs, self._connection, self._exchange, self._noise)
         )
         self._process.start()
         theirs.close()
+        self._num_ended = 0
         self._num_sent = 0
         """How many of the first tasks it has been sent and has not ended."""
 
@@ -172,11 +175,10 @@ class _Worker:
         """Run the first of the tasks within the limits. A string is a traceback of the harness."""
         tasks, caller = desk.tasks, desk.connection
         begin = time.perf_counter()
-        deadline, what = begin + self._limits.compile_s, f"compile + first mask passed {self._limits.compile_s:g} s"
-        events: list[Event] = []
-        peak_mib = 0.0
+        compiled, peak_mib = False, 0.0
 
         def ended(how: str, detail: str, **told: Any) -> Outcome:
+            events = self._exchange.told(self._num_ended)
             return Outcome(how, events, detail, time.perf_counter() - begin, peak_mib, **told)
 
         try:
@@ -185,7 +187,7 @@ class _Worker:
         except ConnectionError:
             return ended("crash", f"the worker was gone before the schema ({exit_of(self._process)})")
         while True:
-            if self._num_sent == 1 < len(tasks) and len(tasks[1]) <= AHEAD_BYTES:
+            if self._num_sent == 1 < len(tasks):
                 with contextlib.suppress(ConnectionError):  # it died; what it said of the first task is read below
                     self._send(tasks)
             ready = wait([self._connection, caller], timeout=POLL_S)
@@ -194,29 +196,33 @@ class _Worker:
             peak_mib = max(peak_mib, resident_mib(self._process.pid))
             if self._connection in ready:
                 try:
-                    event = self._connection.recv()
+                    end: dict[str, Any] | str = self._connection.recv()
                 except (EOFError, ConnectionError):
                     self._process.join()
                     killed = self._process.exitcode == -signal.SIGKILL
                     detail = " ".join([exit_of(self._process), self._last_words()]).strip()
                     return ended("memory" if killed else "crash", detail)
-                if event["event"] == "end":
-                    self._num_sent -= 1
-                    peak_mib = max(peak_mib, event["peak_mib"])
-                    told = {name: event[name] for name in ("begin_mib", "end_mib", "file_mib", "switches")}
-                    return ended(event["ended"], event["detail"], **told)
-                if event["event"] == "harness":
-                    return str(event["traceback"])
-                events.append(event)
-                if event["event"] == "compiled":
-                    deadline, what = begin + self._limits.schema_s, f"the schema passed {self._limits.schema_s:g} s"
+                if isinstance(end, str):
+                    return end
+                peak_mib = max(peak_mib, end.pop("peak_mib"))
+                outcome = ended(end.pop("ended"), end.pop("detail"), **end)
+                self._num_sent -= 1
+                self._num_ended += 1
+                return outcome
             if peak_mib > self._limits.memory_gib * 1024:
                 return ended("memory", f"passed {self._limits.memory_gib:g} GiB")
-            if time.perf_counter() > deadline:
-                return ended("timeout", what)
+            seconds = time.perf_counter() - begin
+            if seconds > min(self._limits.compile_s, self._limits.schema_s):
+                told = self._exchange.told(self._num_ended)
+                compiled = compiled or any(event["event"] == "compiled" for event in told)
+                what = "the schema" if compiled else "compile + first mask"
+                limit = self._limits.schema_s if compiled else self._limits.compile_s
+                if seconds > limit:
+                    return ended("timeout", f"{what} passed {limit:g} s")
 
     def _send(self, tasks: deque[bytes]) -> None:
-        self._connection.send_bytes(tasks[self._num_sent])
+        self._exchange.hand_over(self._num_ended + self._num_sent, tasks[self._num_sent])
+        self._connection.send_bytes(THERE)
         self._num_sent += 1
 
     def _last_words(self) -> str:
@@ -229,6 +235,7 @@ class _Worker:
         self._process.kill()
         self._process.join()
         self._connection.close()
+        self._exchange.close()
         self._noise.close()
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import itertools
 import os
 import traceback
 from multiprocessing.connection import Connection
 from typing import IO
 
+from jsonschemabench.exchange import Exchange
 from jsonschemabench.garbage import Garbage
 from jsonschemabench.measure import Bench, Job
 from jsonschemabench.process import (
@@ -22,8 +24,19 @@ from jsonschemabench.process import (
 )
 
 
-def work(bench: Bench, job: Job, pin: int | None, supervisor: Connection, theirs: Connection, noise: IO[bytes]) -> None:
-    """Yield what ``job`` tells of every task to the supervisor, and an ``end`` after it. ``theirs`` is its own end."""
+def work(
+    bench: Bench,
+    job: Job,
+    pin: int | None,
+    supervisor: Connection,
+    theirs: Connection,
+    exchange: Exchange,
+    noise: IO[bytes],
+) -> None:
+    """Leave what ``job`` tells of every task in the exchange, and tell the supervisor when it has ended.
+
+    ``theirs`` is the supervisor's own end of the connection.
+    """
     theirs.close()
     die_with_parent()
     for stream in (1, 2):
@@ -33,8 +46,9 @@ def work(bench: Bench, job: Job, pin: int | None, supervisor: Connection, theirs
     garbage = Garbage()
     faulthandler.disable()  # a crash leaves the engine's own last words, not ours
     with contextlib.suppress(EOFError, ConnectionError):
-        while True:
-            task = supervisor.recv()
+        for place in itertools.count():
+            supervisor.recv_bytes()
+            task = exchange.task(place)
             garbage.collect()
             noise.seek(0)
             noise.truncate()
@@ -43,17 +57,14 @@ def work(bench: Bench, job: Job, pin: int | None, supervisor: Connection, theirs
             ended, detail = "done", ""
             try:
                 for event in job(bench, task):
-                    supervisor.send(event)
+                    exchange.tell(place, event)
             except MemoryError as error:
                 ended, detail = "memory", f"MemoryError {error}".strip()
-            except (EOFError, ConnectionError):
-                raise
             except BaseException:
-                supervisor.send({"event": "harness", "traceback": traceback.format_exc()})
+                supervisor.send(traceback.format_exc())
                 continue
             supervisor.send(
                 {
-                    "event": "end",
                     "ended": ended,
                     "detail": detail,
                     "peak_mib": resident_mib(os.getpid(), peak=True),
