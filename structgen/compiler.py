@@ -273,7 +273,7 @@ class CompiledGrammar:
 
 
 _PARTS_AHEAD = 100  # emitted when a grammar is compiled (docs/design.md has what that costs and saves)
-_AHEAD_S = 0.006  # since a schema's compiling began, or a grammar was read; few more then (`Network.expand_ahead`)
+_AHEAD_S = 0.005  # since a schema's compiling began, or a grammar was read; few more then (`Network.expand_ahead`)
 _LATER = (StructgenError, RecursionError)  # what a part raises ahead: a text that gets there meets it again
 _STATE_BITS = 32  # of the engine; above them the bits of the memory, and then the generation
 
