@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import time
 from collections import Counter
@@ -14,6 +15,7 @@ import pytest
 from bench_fakes import AbsentEngine, BrokenEngine, FakeEngine, case
 
 from jsonschemabench.engines import EngineUnavailable
+from jsonschemabench.exchange import Exchange
 from jsonschemabench.fleet import LocalFleet
 from jsonschemabench.lane import HarnessError, Lane
 from jsonschemabench.measure import Bench, Event, measure_case
@@ -79,18 +81,22 @@ def test_refusals_do_not_cost_the_worker(make_lane: MakeLane) -> None:
     assert first == second != os.getpid()
 
 
-def test_the_next_task_lies_with_the_worker_before_the_last_has_ended(make_lane: MakeLane, tmp_path: Path) -> None:
+@pytest.mark.parametrize("num_bytes", [0, 1 << 22], ids=["short", "longer-than-a-pipe"])
+def test_the_next_task_lies_with_the_worker_before_the_last_has_ended(
+    make_lane: MakeLane, tmp_path: Path, num_bytes: int
+) -> None:
     """While its nursery is stopped nobody could hand it one."""
 
-    def wait_and_tell(bench: Bench, task: str) -> Iterator[Event]:
-        (tmp_path / task).write_text(str(os.getppid()))
-        while task == "first" and not (tmp_path / "go").exists():
+    def wait_and_tell(bench: Bench, task: tuple[str, bytes]) -> Iterator[Event]:
+        name, content = task
+        (tmp_path / name).write_text(str(os.getppid()))
+        while name == "first" and not (tmp_path / "go").exists():
             time.sleep(0.01)
-        yield {"event": task}
+        yield {"event": name if len(content) == num_bytes else "cut"}
 
     lane = make_lane(job=wait_and_tell)
-    lane.submit("first")
-    lane.submit("second")
+    lane.submit(("first", bytes(num_bytes)))
+    lane.submit(("second", bytes(num_bytes)))
     nursery = _wait_for(tmp_path / "first")
     time.sleep(0.3)
     os.kill(nursery, signal.SIGSTOP)
@@ -156,6 +162,19 @@ def test_a_nursery_that_dies_is_one_message(make_lane: MakeLane, tmp_path: Path)
         lane.take()
     with pytest.raises(HarnessError, match="supervising process died"):
         lane.submit(tmp_path / "third")
+
+
+def test_an_event_that_was_not_written_to_its_end_was_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    cut = pickle.dumps({"event": "cut", "text": "x" * 300})
+    exchange = Exchange()
+    for place in range(len(cut)):
+        exchange.hand_over(place, pickle.dumps("task"))
+        exchange.tell(place, {"event": "whole"})
+        with monkeypatch.context() as patch:
+            patch.setattr(pickle, "dumps", lambda event, length=place: cut[:length])
+            exchange.tell(place, {"event": "cut"})
+        assert (exchange.task(place), exchange.told(place)) == ("task", [{"event": "whole"}])
+    exchange.close()
 
 
 def test_a_fault_of_the_harness_is_not_the_engine_s(make_lane: MakeLane) -> None:
