@@ -7,6 +7,7 @@ is written is there too when the worker is killed.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import pickle
@@ -29,7 +30,7 @@ class Exchange:
 
     def hand_over(self, place: int, task: bytes) -> None:
         """Leave a pickled task for the worker."""
-        _empty(self._tasks[place % 2]).write(task)
+        _write(_empty(self._tasks[place % 2]), task)
         _empty(self._events[place % 2])
 
     def task(self, place: int) -> Any:
@@ -38,7 +39,7 @@ class Exchange:
 
     def tell(self, place: int, event: Event) -> None:
         """Write an event of the task down, in the worker."""
-        self._events[place % 2].write(pickle.dumps(event))
+        _write(self._events[place % 2], pickle.dumps(event))
 
     def told(self, place: int) -> list[Event]:
         """The events of the task; of one that was being written when the worker was killed, nothing."""
@@ -57,6 +58,11 @@ def _empty(file: IO[bytes]) -> IO[bytes]:
     file.seek(0)
     file.truncate()
     return file
+
+
+def _write(file: IO[bytes], content: bytes) -> None:
+    if file.write(content) != len(content):
+        raise OSError(errno.ENOSPC, "a task or what was told of it does not fit into the temporary folder")
 
 
 def _content(file: IO[bytes]) -> bytes:

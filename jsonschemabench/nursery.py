@@ -213,12 +213,14 @@ class _Worker:
                 return ended("memory", f"passed {self._limits.memory_gib:g} GiB")
             seconds = time.perf_counter() - begin
             if seconds > min(self._limits.compile_s, self._limits.schema_s):
-                told = self._exchange.told(self._num_ended)
-                compiled = compiled or any(event["event"] == "compiled" for event in told)
+                compiled = compiled or self._has_compiled()
                 what = "the schema" if compiled else "compile + first mask"
                 limit = self._limits.schema_s if compiled else self._limits.compile_s
                 if seconds > limit:
                     return ended("timeout", f"{what} passed {limit:g} s")
+
+    def _has_compiled(self) -> bool:
+        return any(event["event"] == "compiled" for event in self._exchange.told(self._num_ended))
 
     def _send(self, tasks: deque[bytes]) -> None:
         self._exchange.hand_over(self._num_ended + self._num_sent, tasks[self._num_sent])
