@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from structgen.automata.regular import ANY_STRING
+from structgen.errors import StructgenError
 from structgen.ir import Call, Node, Rule, seq
 from structgen.schema.forms import ANY, NEVER, ArrayForm, KeyClass, ObjectForm, Shape, Term
 from structgen.schema.schemas import OF_TYPE
@@ -93,15 +94,19 @@ class CommonValues:
         return found
 
     def _term(self, term: Term, of: Lowering, nesting: int) -> Term | None:
-        if nesting == _NESTING or not of.satisfiable(term):
+        if nesting == _NESTING:
             return None
-        shape = self._common(of.expander.shape(term), of, nesting + 1)
+        try:
+            with of.located(term):
+                shape = self._common(of.expander.shape(term), of, nesting + 1) if of.satisfiable(term) else None
+        except StructgenError:  # too complex, which is said to a text that gets there, and not to one that does not
+            return None
         if shape is None:
             return None
         key = _key(shape)
         common = self._terms.get(key)
         if common is None:
-            common = self._terms[key] = self._lowering.expander.named(shape)
+            common = self._terms[key] = self._lowering.expander.new_term(shape)
         return common
 
 

@@ -121,8 +121,8 @@ class Expander:
         self._shapes[term] = shape
         return shape
 
-    def named(self, shape: Shape) -> Term:
-        """A new term for a shape of some values, which no schema says."""
+    def new_term(self, shape: Shape) -> Term:
+        """A term for a shape that no schema says."""
         atoms = self.schemas.atoms
         term = (2 * len(atoms),)
         atoms.append(Atom({}, self.schemas.main, ""))
