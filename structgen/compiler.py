@@ -24,6 +24,7 @@ import structgen_kernels
 from structgen.automata.charset import ANY
 from structgen.automata.network import ArenaFull
 from structgen.automata.regular import chars
+from structgen.automata.scope import Scope
 from structgen.errors import (
     BudgetExceeded,
     GrammarSyntaxError,
@@ -109,6 +110,7 @@ class Binding(NamedTuple):
 
     engine: Engine
     generation: int
+    scope: Scope
     start: int
     frontier: list[int]
     """Parts that are not emitted yet, nearest to the start first (see `CompiledGrammar.emit_ahead`)."""
@@ -217,11 +219,11 @@ class CompiledGrammar:
             for parts in (_PARTS_AHEAD, _PARTS_AHEAD, 0):  # in an empty generation the second time; then what must be
                 engine, generation = self._host.engine, self._host.generation
                 try:
-                    rule = engine.add(self.root)
-                    frontier = engine.frontier(rule)
+                    scope = engine.add(self.root)
+                    frontier = engine.frontier(scope)
                     with suppress(*_LATER):
                         engine.emit_ahead(frontier, parts, begun + _AHEAD_S)
-                    binding = Binding(engine, generation, engine.start(rule), frontier)
+                    binding = Binding(engine, generation, scope, engine.start(scope), frontier)
                 except ArenaFull:
                     self._host.full(engine)
                     continue
@@ -234,7 +236,7 @@ class CompiledGrammar:
         those that texts reach first. Small ones (a key of a large object) count an eighth.
 
         A part that a text reaches unemitted is emitted then, 0.1 to 1 ms in the middle of a text. The compile functions
-        emit some, as many as 6 ms allow; where compiling has time, as in a thread beside the model, ask for more. No
+        emit some, as many as 5 ms allow; where compiling has time, as in a thread beside the model, ask for more. No
         mask depends on it.
         """
         binding = self.binding()

@@ -2,7 +2,9 @@
 
 Emission is by continuation: `emit(node, next)` returns the pc at which the node starts, given the pc that follows it,
 so a grammar is a graph whose shared parts are shared pcs. `Lazy` nodes, rules and text states start as LAZY
-instructions; a kernel that meets one asks for it, `expand_needed` emits it and turns the instruction into a jump.
+instructions; a kernel that meets one asks for it, `expand_needed` emits it and turns the instruction into a jump. What
+is to be emitted, and what was under which name, is kept in a `Scope`: one for each grammar, which goes with it, and one
+for what all share.
 
 It knows nothing of tokens, states or masks.
 """
@@ -15,11 +17,13 @@ from itertools import accumulate
 from math import inf
 from time import perf_counter
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
 
 from structgen.automata import text
+from structgen.automata.scope import Scope
 from structgen.errors import GrammarTooComplex
 from structgen.ir import Alt, Bytes, Call, Choice, Guard, Lazy, Literal, Members, Node, Repeat, Rule, Seq, Star, Text
 from structgen_kernels import arena as k
@@ -30,6 +34,7 @@ from structgen_kernels.texts import other_texts, picks
 
 _WIDTH = 5
 _FAIL_PC = 0
+_COMMON = 0  # the number of the scope that all grammars share
 _WORD = (1 << 64) - 1
 _EAGER_MEMBERS = 64  # an object with more keys emits what follows a key when it is reached
 _EAGER_BRANCHES = 4  # a choice with more branches emits their continuations when they are reached
@@ -65,14 +70,15 @@ class Network:
         self._next = 0  # pc of the next instruction
         self._switch_rows: list[int] = []
         self._switch_base = 0
-        self._thunks: list[_Thunk] = []
+        self._new: list[int] = []  # the last LAZY instructions
         self._classes: dict[int, int] = {1 << b: b for b in range(256)}
-        self._rules: dict[object, int] = {}
-        self._kept: dict[int, object] = {}  # what ids in keys refer to must stay alive
-        self._shared: dict[tuple[Any, ...], int] = {}
+        self._common = Scope(_COMMON)
+        self._scope = self._common  # of what is being emitted
+        self._scopes = WeakValueDictionary({_COMMON: self._common})
+        self._roots: WeakValueDictionary[int, Scope] = WeakValueDictionary()  # by the ids of their nodes
         self.has_guards = False
         self.roles: dict[int, int] = {}  # of rules that have one
-        self.tails: dict[tuple[Any, ...], text.Tail] = {}
+        self._tails: dict[tuple[Any, ...], text.Tail] = {}
         single_bytes(self._header)
         assert self.byte_class(1 << 0x22 | 1 << 0x5C) == k.QUOTING
         self._counts[k.COUNT + k.STATES] = k.FIRST_STATE
@@ -139,16 +145,24 @@ class Network:
 
         The function returns a pc to jump to, or `~pc` of an instruction to become.
         """
-        self._thunks.append((function, args, self._next, 1 if light else _PART))
-        return self.instruction(k.LAZY, len(self._thunks) - 1, rule=rule)
+        return self._lazy_in(self._scope, function, args, rule, light)
+
+    def _lazy_in(
+        self, scope: Scope, function: Callable[..., int], args: tuple[Any, ...], rule: int, light: bool
+    ) -> int:
+        pc = self.instruction(k.LAZY, scope.number, rule=rule)
+        scope.parts[pc] = (function, args, 1 if light else _PART)
+        self._new.append(pc)
+        return pc
 
     def once(
         self, key: tuple[Any, ...], function: Callable[..., int], *args: Any, rule: int, light: bool = False
     ) -> int:
         """A lazy instruction that is emitted once per key."""
-        pc = self._shared.get(key)
+        shared = self._scope.shared
+        pc = shared.get(key)
         if pc is None:
-            pc = self._shared[key] = self.lazy(function, *args, rule=rule, light=light)
+            pc = shared[key] = self.lazy(function, *args, rule=rule, light=light)
         return pc
 
     def call(self, rule_id: int, after: int, arg: int = 0, *, rule: int) -> int:
@@ -221,23 +235,35 @@ class Network:
 
     def shared(self, key: tuple[Any, ...], function: Callable[..., int], *args: Any) -> int:
         """`function(*args)`, emitted at once, and once per key."""
-        pc = self._shared.get(key)
+        shared = self._scope.shared
+        pc = shared.get(key)
         if pc is None:
-            pc = self._shared[key] = function(*args)
+            pc = shared[key] = function(*args)
         return pc
 
     def call_once(self, rule_id: int, after: int, arg: int = 0, *, rule: int) -> int:
         """Like `call`; equal calls are one instruction."""
         key = ("call", rule_id, after, arg)
-        pc = self._shared.get(key)
+        shared = self._scope.shared
+        pc = shared.get(key)
         if pc is None:
-            pc = self._shared[key] = self.call(rule_id, after, arg, rule=rule)
+            pc = shared[key] = self.call(rule_id, after, arg, rule=rule)
         return pc
 
     def name_of(self, value: object) -> int:
         """A name for an object that is costly to compare; the object stays alive, so the name stays its own."""
-        self._kept[id(value)] = value
-        return id(value)
+        return self._scope.name_of(value)
+
+    def tail(self, key: tuple[Any, ...], make: Callable[[], text.Tail]) -> text.Tail:
+        """A tail that all grammars share, made once a key."""
+        tail = self._tails.get(key)
+        if tail is None:
+            scope, self._scope = self._scope, self._common
+            try:
+                tail = self._tails[key] = make()
+            finally:
+                self._scope = scope
+        return tail
 
     def byte_class(self, mask: int) -> int:
         """The id of a byte class."""
@@ -276,34 +302,37 @@ class Network:
         to, breadth first. The frontier becomes what is left. Eight light ones count as one. When `time.perf_counter()`
         is past `until`, sixteen at most are expanded.
         """
-        net, thunks = self._net, self._thunks
+        net = self._net
         left = most * _PART
         leave = left - _PARTS_AT_LEAST * _PART  # what may be left when the time is up
         while frontier and left > 0 and (left > leave or perf_counter() < until):
             now: list[int] = []
             for pc in frontier[:_PARTS_AT_ONCE]:
-                left -= thunks[net[pc * _WIDTH + 1]][3] if net[pc * _WIDTH] == k.LAZY else 0
+                if net[pc * _WIDTH] == k.LAZY:
+                    left -= self._scopes[net[pc * _WIDTH + 1]].parts[pc][2]
                 if left < 0:
                     break
                 now.append(pc)
             del frontier[: len(now)]
-            made = len(thunks)
             self._expand(now)
-            frontier += [pc for _, _, pc, _ in thunks[made:]]
+            frontier += self._new
 
     def _expand(self, pcs: list[int]) -> None:
-        net, thunks = self._net, self._thunks
+        net, scopes = self._net, self._scopes
         needs = [pc for pc in pcs if net[pc * _WIDTH] == k.LAZY]
         targets: list[int] = []
+        self._new.clear()
         try:
             for pc in needs:
-                function, args, _, _ = thunks[net[pc * _WIDTH + 1]]
+                self._scope = scopes[net[pc * _WIDTH + 1]]
+                function, args, _ = self._scope.parts[pc]
                 targets.append(function(*args))
         finally:  # what raises stays as it is, the others are done
+            self._scope = self._common
             self.flush()
             for pc, target in zip(needs, targets, strict=False):
                 at = pc * _WIDTH
-                thunks[net[at + 1]] = _SPENT
+                del scopes[net[at + 1]].parts[pc]
                 if target >= 0:
                     net[at] = k.JUMP
                     net[at + 1] = target
@@ -313,29 +342,30 @@ class Network:
 
     # ---- nodes -------------------------------------------------------------------------------------------------
 
-    def root(self, node: Node) -> int:
-        """The rule of a grammar's root. It is entered at the start of a text only."""
-        key = ("root", self.name_of(node))
-        rule = self._rules.get(key)
-        if rule is None:
-            rule = self._rules[key] = self._new_rule(node, k.ROOTED)
+    def root(self, node: Node) -> Scope:
+        """The scope of a grammar, whose number is the rule of its root. That is entered at the start of a text only.
+
+        Whoever has states of the grammar holds the scope.
+        """
+        scope = self._roots.get(id(node))
+        if scope is None:
+            rule = self.entrance(_FAIL_PC, flags=k.ROOTED)
+            scope = self._scopes[rule] = self._roots[id(node)] = Scope(rule)
+            scope.name_of(node)
+            self.start_rule(rule, self._lazy_in(scope, self._emit_rule, (node, rule), rule, False))
             self.flush()
-        return rule
+        return scope
 
     def rule(self, rule: Rule) -> int:
-        """The id of a rule; equal keys are one rule."""
-        key = rule.key if rule.key is not None else self.name_of(rule)
-        index = self._rules.get(key)
+        """The id of a rule; equal keys are one rule, of all grammars."""
+        scope = self._scope if rule.key is None else self._common
+        key = rule.key if rule.key is not None else scope.name_of(rule)
+        index = scope.rules.get(key)
         if index is None:
-            index = self._rules[key] = self._new_rule(rule, _flags(rule))
+            index = scope.rules[key] = self.entrance(_FAIL_PC, flags=_flags(rule))
+            self.start_rule(index, self._lazy_in(scope, self._emit_rule, (rule, index), index, rule.light))
             if rule.role:
                 self.roles[index] = rule.role
-        return index
-
-    def _new_rule(self, body: Rule | Node, flags: int) -> int:
-        index = self.entrance(_FAIL_PC, flags=flags)
-        light = isinstance(body, Rule) and body.light
-        self.start_rule(index, self.lazy(self._emit_rule, body, index, rule=index, light=light))
         return index
 
     def start_of(self, rule: int) -> int:
@@ -537,15 +567,6 @@ def _flat(table: npt.NDArray[np.int32]) -> memoryview:
 def _cheap(node: Node) -> bool:
     return isinstance(node, (Bytes, Literal, Lazy, Call)) or (isinstance(node, Seq) and not node.parts)
 
-
-def _spent() -> int:
-    raise AssertionError("a LAZY instruction was expanded twice")
-
-
-_Thunk = tuple[Callable[..., int], tuple[Any, ...], int, int]
-"""What a LAZY instruction stands for: a function, its arguments; the instruction's pc; what it counts for ahead."""
-
-_SPENT: _Thunk = (_spent, (), _FAIL_PC, 0)
 
 _EMIT: dict[type, Callable[[Network, Any, int, int], int]] = {
     Bytes: Network._bytes,

@@ -192,15 +192,14 @@ class _Ended:
 
     def _shorter(self, language: Language) -> Tail:
         """Texts of a language with no more code points than the counter says, and the end: one rule for all limits."""
-        key = ("limited", language, self.encoding, self.end)
-        tail = self.net.tails.get(key)
-        if tail is None:
-            rule = self.net.entrance(0)
-            after = self.net.instruction(k.END, rule, rule=rule)
-            start = _Ended(self.net, self.encoding, self.end, after, rule)._limited(language)
-            self.net.start_rule(rule, start)
-            tail = self.net.tails[key] = Tail(rule, start, {})
-        return tail
+        return self.net.tail(("limited", language, self.encoding, self.end), lambda: self._new_shorter(language))
+
+    def _new_shorter(self, language: Language) -> Tail:
+        rule = self.net.entrance(0)
+        after = self.net.instruction(k.END, rule, rule=rule)
+        start = _Ended(self.net, self.encoding, self.end, after, rule)._limited(language)
+        self.net.start_rule(rule, start)
+        return Tail(rule, start, {})
 
     def _limited(self, language: Language) -> int:
         """The pc of an automaton state of a text that may have as many more code points as the counter says.
@@ -274,27 +273,26 @@ class _Ended:
 
     def _unbounded(self, charset: CharSet) -> Tail:
         """C* and the end."""
-        key = (charset, self.encoding, self.end, None)
-        tail = self.net.tails.get(key)
-        if tail is None:
-            net = self.net
-            rule = net.entrance(0)
-            close = net.chain(self.end, net.instruction(k.END, rule, rule=rule), rule)
-            loop = net.instruction(k.SPLIT, rule=rule)
-            pieces = _pieces(charset, loop)
-            net.patch(loop, emit_pieces(net, pieces, self.encoding, rule), close)
-            net.start_rule(rule, loop)
-            runs = _lead_runs(pieces)
-            entrances = {
-                (rest, _code_points(part)): net.entrance(_continuation(net, part, rest, rule), rule)
-                for _, rest, part in runs
-            }
-            ways_in = None
-            if charset == ANY and self.encoding == "json":
-                leads = [(net.byte_class(leads), entrances[rest, _code_points(part)]) for leads, rest, part in runs]
-                ways_in = np.array([rule, *self._ways_in(pieces, rule), *chain.from_iterable(leads)], np.int64)
-            tail = net.tails[key] = Tail(rule, loop, entrances, ways_in)
-        return tail
+        return self.net.tail((charset, self.encoding, self.end, None), lambda: self._new_unbounded(charset))
+
+    def _new_unbounded(self, charset: CharSet) -> Tail:
+        net = self.net
+        rule = net.entrance(0)
+        close = net.chain(self.end, net.instruction(k.END, rule, rule=rule), rule)
+        loop = net.instruction(k.SPLIT, rule=rule)
+        pieces = _pieces(charset, loop)
+        net.patch(loop, emit_pieces(net, pieces, self.encoding, rule), close)
+        net.start_rule(rule, loop)
+        runs = _lead_runs(pieces)
+        entrances = {
+            (rest, _code_points(part)): net.entrance(_continuation(net, part, rest, rule), rule)
+            for _, rest, part in runs
+        }
+        ways_in = None
+        if charset == ANY and self.encoding == "json":
+            leads = [(net.byte_class(leads), entrances[rest, _code_points(part)]) for leads, rest, part in runs]
+            ways_in = np.array([rule, *self._ways_in(pieces, rule), *chain.from_iterable(leads)], np.int64)
+        return Tail(rule, loop, entrances, ways_in)
 
     def _ways_in(self, pieces: Pieces, rule: int) -> list[int]:
         """Ways into the tail of any JSON string: before 1 … 4 hex digits of an escape below U+D000 (4: of any), and
@@ -311,20 +309,19 @@ class _Ended:
 
     def _bounded(self, charset: CharSet) -> Tail:
         """C{0,n} and the end, where n is the counter."""
-        key = (charset, self.encoding, self.end, 0)
-        tail = self.net.tails.get(key)
-        if tail is None:
-            net = self.net
-            rule = net.entrance(0)
-            close = net.chain(self.end, net.instruction(k.END, rule, rule=rule), rule)
-            take = net.instruction(k.TAKE, 0, 0, k.MAX_COUNT, rule=rule)
-            loop = net.split(take, net.counter(close, 0, rule=rule), rule=rule)
-            if self.end[0] == 0x22:
-                loop = net.note(loop, base=self._unbounded(charset).start, slack=0, rule=rule)
-            net.patch(take, emit_pieces(net, _pieces(charset, loop), self.encoding, rule), 0)
-            net.start_rule(rule, loop)
-            tail = net.tails[key] = Tail(rule, loop, {})
-        return tail
+        return self.net.tail((charset, self.encoding, self.end, 0), lambda: self._new_bounded(charset))
+
+    def _new_bounded(self, charset: CharSet) -> Tail:
+        net = self.net
+        rule = net.entrance(0)
+        close = net.chain(self.end, net.instruction(k.END, rule, rule=rule), rule)
+        take = net.instruction(k.TAKE, 0, 0, k.MAX_COUNT, rule=rule)
+        loop = net.split(take, net.counter(close, 0, rule=rule), rule=rule)
+        if self.end[0] == 0x22:
+            loop = net.note(loop, base=self._unbounded(charset).start, slack=0, rule=rule)
+        net.patch(take, emit_pieces(net, _pieces(charset, loop), self.encoding, rule), 0)
+        net.start_rule(rule, loop)
+        return Tail(rule, loop, {})
 
 
 _MOST_IN_BULK = 1 << 13  # characters of the words that a text may not be; of more the states are emitted one by one

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 import structgen_kernels
 from structgen.automata.network import ArenaFull, Network
+from structgen.automata.scope import Scope
 from structgen.errors import BudgetExceeded
 from structgen.ir import Node
 from structgen.masks.threads import share
@@ -278,18 +279,18 @@ class Engine:
         else:
             raise ArenaFull(int(self.header[k.FULL_TABLE]))
 
-    def add(self, root: Node) -> int:
-        """The rule of a grammar's root."""
+    def add(self, root: Node) -> Scope:
+        """The scope of a grammar: to be held as long as there are states of it."""
         with self.lock:
             if self.retired:
                 raise ArenaFull(k.RULES)
             return self.network.root(root)
 
-    def frontier(self, rule: int) -> list[int]:
+    def frontier(self, scope: Scope) -> list[int]:
         """What `emit_ahead` starts with."""
         with self.lock:
             self._check()
-            return [self.network.start_of(rule)]
+            return [self.network.start_of(scope.number)]
 
     def emit_ahead(self, frontier: list[int], most: int, until: float = inf) -> None:
         """Emit up to `most` parts of a grammar before a text gets there; fewer if the clock is past `until` (see
@@ -299,9 +300,9 @@ class Engine:
             self.network.expand_ahead(frontier, most, until)
             self.arena.ask_ahead()
 
-    def start(self, rule: int) -> int:
+    def start(self, scope: Scope) -> int:
         """The state at the start of a text."""
-        return self._run(machine.start_state, rule)
+        return self._run(machine.start_state, scope.number)
 
     def advance(self, state: int, token: int) -> int:
         """The state after a token's bytes; 0: dead."""

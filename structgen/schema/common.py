@@ -53,7 +53,7 @@ class CommonValues:
             key = _key(common)
             call = self._members.get(key)
             if call is None:
-                call = self._members[key] = Call(Rule("member", self._body(common)))
+                call = self._members[key] = Call(Rule("member", self._body(common), key=object()))
             return call
 
     def _body(self, shape: Shape) -> Callable[[], Node]:

@@ -226,7 +226,7 @@ def _scalar_member_values(options: SchemaOptions) -> Callable[[Shape], Call]:
     @lru_cache(maxsize=4096)
     def value(shape: Shape) -> Call:
         node = seq(gap, alt(*_scalars(shape, options)))
-        return Call(Rule("value", lambda: node, light=True))
+        return Call(Rule("value", lambda: node, key=object(), light=True))
 
     return value
 
@@ -240,7 +240,7 @@ def _plain_member_values(options: SchemaOptions) -> dict[Term, Call]:
 
 @lru_cache(maxsize=64)
 def _any_member_value(options: SchemaOptions, embedded: bool) -> Call:
-    return Call(Rule("value", lambda: seq(layout(options).colon_gap, any_value(options, embedded))))
+    return Call(Rule("value", lambda: seq(layout(options).colon_gap, any_value(options, embedded)), key=object()))
 
 
 @lru_cache(maxsize=64)

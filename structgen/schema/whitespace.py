@@ -67,7 +67,7 @@ class Layout:
 
 
 def _rule(name: str, node: Node) -> Call:
-    return Call(Rule(name, lambda: node))
+    return Call(Rule(name, lambda: node, key=object()))
 
 
 @lru_cache(maxsize=64)

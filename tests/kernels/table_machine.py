@@ -23,7 +23,7 @@ def _alive(scene: Scene, text: bytes) -> bool:
 @ROWS("machine.start_state")
 def start_state(scene: Scene) -> Trial:
     """The bytes that may begin a text, by the executable specification."""
-    rule = scene.engine.add(scene.grammar.root)
+    rule = scene.engine.add(scene.grammar.root).number
     return Trial(
         lambda: machine.start_state(scene.header, rule),
         lambda state: set(scene.engine.allowed_bytes(state)),

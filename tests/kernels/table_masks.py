@@ -98,7 +98,8 @@ def advance_found(scene: Scene) -> Trial:
 def survey(scene: Scene) -> Trial:
     """What was filled before is found, and so is what is no state; what was never asked for is not."""
     engine = scene.engine
-    start = engine.start(engine.add(_root_of(scene)))
+    scope = engine.add(_root_of(scene))
+    start = engine.start(scope)
     others = [engine.advance_bytes(start, text) for text in (b"[tr", b"[tru", b"[true, fals")]
     states = np.array([*scene.states, 0, 1, *others], np.int32)
     found = np.zeros(len(states), np.uint8)
