@@ -89,6 +89,7 @@ class EngineHost:
 
 
 _MAX_IDS = 4096  # of one range of special tokens in a grammar
+_USUAL_LIMITS = Limits()
 _KEPT_HOSTS = 4  # vocabularies whose engines stay warm between compilations
 _hosts: OrderedDict[tuple[str, Limits], EngineHost] = OrderedDict()
 _hosts_lock = threading.Lock()
@@ -96,7 +97,7 @@ _hosts_lock = threading.Lock()
 
 def engine_host(vocab: Vocabulary, limits: Limits | None = None) -> EngineHost:
     """The engine host of a vocabulary: one for equal vocabularies and limits; the last few stay warm."""
-    key = (vocab.fingerprint, limits or Limits())
+    key = (vocab.fingerprint, limits or _USUAL_LIMITS)
     with _hosts_lock:
         host = _hosts.pop(key, None) or EngineHost(vocab, key[1])
         _hosts[key] = host
@@ -303,7 +304,7 @@ def compile_schema(
             schema = json.loads(schema)
         except ValueError as error:
             raise InvalidSchemaError(f"not JSON: {error}", pointer="") from None
-    compiled = compile_to_ir(schema, options or SchemaOptions(), registry=registry)
+    compiled = compile_to_ir(schema, options, registry=registry)
     return CompiledGrammar(
         compiled.root,
         vocab,
@@ -382,7 +383,7 @@ class Embeddings:
 
     def __init__(self, vocab: Vocabulary, options: SchemaOptions | None = None) -> None:
         self.vocab = vocab
-        self.options = options or SchemaOptions()
+        self.options = options
         self.open_keys = OpenKeys(embedded=True)
 
     @property

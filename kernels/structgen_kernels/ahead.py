@@ -8,7 +8,7 @@ elsewhere nothing is done).
 from __future__ import annotations
 
 import mmap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import numpy.typing as npt
 _POPULATE_WRITE = 23  # of Linux's <sys/mman.h>; Python's mmap does not name it
 AHEAD = 1 << 16  # bytes behind the last row in use that are there
 _AT_FIRST = 1 << 18  # and of every table before it is used
+_ALL = np.iinfo(np.int64).max
 _CHUNK = 1 << 15  # bytes asked for at once: a dozen pages save most of what there is to save, and nobody waits long
 
 
@@ -30,27 +31,33 @@ class Ahead:
         self._row_bytes = taken * np.array([table.nbytes // max(len(table), 1) for table in tables])
         self._memory = [_memory_of(table) for table in tables]
         self._sizes = [table.nbytes if memory else 0 for table, memory in zip(tables, self._memory, strict=True)]
-        self._there = np.zeros(len(tables), np.int64)
-        self._there[[size == 0 for size in self._sizes]] = np.iinfo(np.int64).max
+        self._there = np.where(np.array(self._sizes) == 0, _ALL, 0)  # bytes
+        self._enough = self._there.copy()  # counts up to which that leaves `AHEAD` bytes
 
     def begin(self, header: npt.NDArray[np.int64]) -> None:
         """Ask for what a first text takes."""
-        self._ask(header[self._counts] * self._row_bytes + _AT_FIRST)
+        self._ask(header, range(len(self._there)), _AT_FIRST)
 
     def ask(self, header: npt.NDArray[np.int64]) -> None:
         """Ask for what is missing, as the header's counts are now."""
-        self._ask(header[self._counts] * self._row_bytes + AHEAD)
+        short = (header.take(self._counts) > self._enough).nonzero()[0]
+        if len(short):
+            self._ask(header, short.tolist(), AHEAD)
 
-    def _ask(self, needed: npt.NDArray[np.int64]) -> None:
-        for table in (needed > self._there).nonzero()[0].tolist():
+    def _ask(self, header: npt.NDArray[np.int64], tables: Iterable[int], ahead: int) -> None:
+        for table in tables:
             start = int(self._there[table])
-            end = min(max(int(needed[table]) + _CHUNK, start) & -mmap.PAGESIZE, self._sizes[table])
+            needed = int(header[self._counts[table]] * self._row_bytes[table]) + ahead
+            if needed <= start:
+                continue
+            end = min(max(needed + _CHUNK, start) & -mmap.PAGESIZE, self._sizes[table])
             try:
                 self._memory[table].madvise(_POPULATE_WRITE, start, end - start)
             except (OSError, ValueError):  # no such advice here, or no memory: whoever touches a page gets it, or fails
-                self._there[:] = np.iinfo(np.int64).max
+                self._there[:] = self._enough[:] = _ALL
                 return
-            self._there[table] = end if end < self._sizes[table] else np.iinfo(np.int64).max
+            self._there[table] = end if end < self._sizes[table] else _ALL
+            self._enough[table] = (int(self._there[table]) - AHEAD) // max(int(self._row_bytes[table]), 1)
 
 
 def _memory_of(table: npt.NDArray[np.generic]) -> mmap.mmap | None:

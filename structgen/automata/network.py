@@ -17,13 +17,12 @@ from itertools import accumulate
 from math import inf
 from time import perf_counter
 from typing import Any
-from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
 
 from structgen.automata import text
-from structgen.automata.scope import Scope
+from structgen.automata.scope import KnownScopes, Scope
 from structgen.errors import GrammarTooComplex
 from structgen.ir import Alt, Bytes, Call, Choice, Guard, Lazy, Literal, Members, Node, Repeat, Rule, Seq, Star, Text
 from structgen_kernels import arena as k
@@ -72,10 +71,9 @@ class Network:
         self._switch_base = 0
         self._new: list[int] = []  # the last LAZY instructions
         self._classes: dict[int, int] = {1 << b: b for b in range(256)}
-        self._common = Scope(_COMMON)
+        self._scopes = KnownScopes()
+        self._common = Scope(_COMMON, None, self._scopes)
         self._scope = self._common  # of what is being emitted
-        self._scopes = WeakValueDictionary({_COMMON: self._common})
-        self._roots: WeakValueDictionary[int, Scope] = WeakValueDictionary()  # by the ids of their nodes
         self.has_guards = False
         self.roles: dict[int, int] = {}  # of rules that have one
         self._tails: dict[tuple[Any, ...], text.Tail] = {}
@@ -347,11 +345,10 @@ class Network:
 
         Whoever has states of the grammar holds the scope.
         """
-        scope = self._roots.get(id(node))
+        scope = self._scopes.of_root(node)
         if scope is None:
             rule = self.entrance(_FAIL_PC, flags=k.ROOTED)
-            scope = self._scopes[rule] = self._roots[id(node)] = Scope(rule)
-            scope.name_of(node)
+            scope = Scope(rule, node, self._scopes)
             self.start_rule(rule, self._lazy_in(scope, self._emit_rule, (node, rule), rule, False))
             self.flush()
         return scope

@@ -223,7 +223,7 @@ class Engine:
     @property
     def states_are_nearly_full(self) -> bool:
         """Whether a table of states has little room left."""
-        header = self.header
+        header = memoryview(self.header)  # type: ignore[arg-type]
         return any(8 * header[k.COUNT + table] > 7 * header[k.CAPACITY + table] for table in k.OF_STATES)
 
     def lineage(self, state: int) -> Lineage:

@@ -17,7 +17,7 @@ from structgen.schema.expand import Expander
 from structgen.schema.lower import Lowering
 from structgen.schema.numbers import NumberTooComplex
 from structgen.schema.open_keys import OpenKeys, has_open_keys
-from structgen.schema.options import SchemaOptions
+from structgen.schema.options import DEFAULT, SchemaOptions
 from structgen.schema.reach import TooManyStates
 from structgen.schema.report import Problem, SchemaReport, survey_report
 from structgen.schema.satisfiable import Satisfiability
@@ -95,7 +95,7 @@ def _compiled(expander: Expander, satisfiability: Satisfiability, open_keys: Ope
 
 
 def _surveyed(schema: Any, options: SchemaOptions | None, registry: Registry | None) -> tuple[Schemas, Survey]:
-    schemas = Schemas(schema, options or SchemaOptions(), registry)
+    schemas = Schemas(schema, options or DEFAULT, registry)
     survey = Survey(schemas)
     survey.run()
     if survey.hard and not survey.problems:

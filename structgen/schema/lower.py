@@ -45,6 +45,8 @@ class Lowering:
         self.layout = layout(self.options)
         self._scalar_value = _scalar_member_values(self.options)
         self._scalar_values = dict(_plain_member_values(self.options))
+        if not self.layout.step:
+            self._scalar_values[ANY] = _any_member_value(self.options, open_keys.embedded)
         self.open_keys = open_keys
         self._nodes: dict[tuple[Term, int], Lazy] = {}
         self._rules: dict[tuple[Term, int], Call] = {}
@@ -80,8 +82,6 @@ class Lowering:
     def member_value(self, term: Term, depth: int) -> Node:
         """What stands between a key's colon and the end of its value, as a rule: one for all values that are equal,
         where they declare no keys, so that what is known of one serves all."""
-        if term == ANY and not self.layout.step:
-            return _any_member_value(self.options, self.open_keys.embedded)
         call = self._scalar_values.get(term) or self._member_values.get((term, depth))
         if call is None:
             shape = self.expander.shape(term)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import accumulate
 from typing import TYPE_CHECKING, TypeAlias
 
 from structgen.automata.regular import Language, difference, finite, intersect
@@ -72,9 +73,7 @@ class Members:
         self.any_order = any_order
         self.names = [name for name, term in form.named.items() if satisfiable(term)]
         self.required = [name in form.required for name in self.names]
-        self.required_from = [0] * (len(self.names) + 1)
-        for index in range(len(self.names) - 1, -1, -1):
-            self.required_from[index] = self.required_from[index + 1] + self.required[index]
+        self.required_from = [*accumulate(reversed(self.required), initial=0)][::-1]
         self._absent = self._absent_indices()
         self._chances = [self._chances_of(number) for number in range(len(form.demands))]
         owed = tuple(number for number, absent in enumerate(self._absent) if -1 not in absent)

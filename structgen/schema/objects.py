@@ -44,6 +44,7 @@ from structgen.schema.whitespace import bracketed
 if TYPE_CHECKING:
     from structgen.schema.lower import Lowering
 
+_EAGER = 64  # Declared keys up to which their values are made with the object; of more each when a text gets there.
 _BLOCK = 64  # Declared keys that are offered together; the later ones are reached through shared nodes.
 _MANY = 1_000  # Declared keys beyond which a state for each set of them costs too much.
 
@@ -57,42 +58,9 @@ class ObjectNode:
         self.layout = lowering.layout
         self.term = term
         self.depth = depth
-        self.close = seq(self.layout.close(depth), literal("}"))
-        self.separator = self.layout.separator(depth)
-        self._nodes: dict[tuple[str, State], Lazy] = {}
 
     def node(self) -> Node:
         """The whole object."""
-        start = self.members.start
-        filled = self._keys(start) if self._moves(start) else NO_NODE
-        return bracketed(self.layout, self.depth, "{", filled, "}", may_be_empty=self.members.may_end(start))
-
-    def _moves(self, state: State) -> bool:
-        members = self.members
-        return any(True for _ in chain(members.named_moves(state), members.open_moves(state)))
-
-    def _keys(self, state: State) -> Node:
-        """What follows `{` or a comma: a key, its value, and the rest of the object."""
-        return self._lazily("keys", state, self._build_keys)
-
-    def _after(self, state: State) -> Lazy:
-        """What follows a member: a comma and more, or the end."""
-        return self._lazily("after", state, self._build_after)
-
-    def _lazily(self, kind: str, state: State, build: Callable[[State], Node]) -> Lazy:
-        node = self._nodes.get((kind, state))
-        if node is None:
-            node = self._nodes[kind, state] = Lazy(lambda: self._located(build, state))
-        return node
-
-    def _located(self, build: Callable[[State], Node], state: State) -> Node:
-        with self.lowering.located(self.term):
-            return build(state)
-
-    def _build_keys(self, state: State) -> Node:
-        raise NotImplementedError
-
-    def _build_after(self, state: State) -> Node:
         raise NotImplementedError
 
     def _named(self, branches: list[tuple[Move, Node]]) -> Node:
@@ -133,9 +101,10 @@ class MemberListNode(ObjectNode):
         members = self.members
         lowering, layout = self.lowering, self.layout
         mark, depth = layout.colon_mark, lowering.deeper(self.depth)
+        many = len(members.names) > _EAGER
 
         def value(term: Term) -> Node:
-            return Lazy(lambda: lowering.member_value(term, depth))
+            return Lazy(lambda: lowering.member_value(term, depth)) if many else lowering.member_value(term, depth)
 
         keys = tuple(
             Member(spelled(name) + mark, value(members.form.named[name]), required)
@@ -160,7 +129,51 @@ class MemberListNode(ObjectNode):
         return alt(*parts)
 
 
-class AnyOrderNode(ObjectNode):
+class StatesNode(ObjectNode):
+    """Objects whose keys are counted, or make demands on each other: a node for each state."""
+
+    def __init__(self, form: ObjectForm, lowering: Lowering, term: Term, depth: int) -> None:
+        super().__init__(form, lowering, term, depth)
+        self.close = seq(self.layout.close(depth), literal("}"))
+        self.separator = self.layout.separator(depth)
+        self._nodes: dict[tuple[str, State], Lazy] = {}
+
+    def node(self) -> Node:
+        """The whole object."""
+        start = self.members.start
+        filled = self._keys(start) if self._moves(start) else NO_NODE
+        return bracketed(self.layout, self.depth, "{", filled, "}", may_be_empty=self.members.may_end(start))
+
+    def _moves(self, state: State) -> bool:
+        members = self.members
+        return any(True for _ in chain(members.named_moves(state), members.open_moves(state)))
+
+    def _keys(self, state: State) -> Node:
+        """What follows `{` or a comma: a key, its value, and the rest of the object."""
+        return self._lazily("keys", state, self._build_keys)
+
+    def _after(self, state: State) -> Lazy:
+        """What follows a member: a comma and more, or the end."""
+        return self._lazily("after", state, self._build_after)
+
+    def _lazily(self, kind: str, state: State, build: Callable[[State], Node]) -> Lazy:
+        node = self._nodes.get((kind, state))
+        if node is None:
+            node = self._nodes[kind, state] = Lazy(lambda: self._located(build, state))
+        return node
+
+    def _located(self, build: Callable[[State], Node], state: State) -> Node:
+        with self.lowering.located(self.term):
+            return build(state)
+
+    def _build_keys(self, state: State) -> Node:
+        raise NotImplementedError
+
+    def _build_after(self, state: State) -> Node:
+        raise NotImplementedError
+
+
+class AnyOrderNode(StatesNode):
     """Declared and additional keys as they come."""
 
     def __init__(self, form: ObjectForm, lowering: Lowering, term: Term, depth: int) -> None:
@@ -191,7 +204,7 @@ class AnyOrderNode(ObjectNode):
         return call
 
 
-class DeclaredOrderNode(ObjectNode):
+class DeclaredOrderNode(StatesNode):
     """Declared keys in the order of the schema, then additional ones."""
 
     def _build_keys(self, state: State) -> Node:

@@ -71,13 +71,15 @@ def has_open_keys(visited: Iterable[Any]) -> bool:
 def _closed(schema: Any) -> bool:
     if not isinstance(schema, dict):
         return schema is False
+    types = schema.get("type")
+    if isinstance(types, str) and types not in ("object", "array"):
+        return True
     parts = [*_values(schema, "properties"), *_items(schema)]
     parts += [part for word in ("allOf", "anyOf", "oneOf") for part in schema.get(word, ())]
     if any(part is True for part in parts):
         return False
     if any(word in schema for word in _COMBINES):
         return True
-    types = schema.get("type")
     if types is None:
         return False
     names = (types,) if isinstance(types, str) else types
@@ -141,6 +143,8 @@ def is_thin(language: Language) -> bool:
 
 def listed(form: ObjectForm) -> ObjectForm:
     """The form with the keys of small finite languages as declared ones: then it shows when they are used up."""
+    if all(part.language is ANY_STRING for part in form.classes):
+        return form
     named = dict(form.named)
     classes = []
     for part in form.classes:

@@ -93,3 +93,7 @@ def _check_separators(separators: tuple[str, str]) -> None:
     for separator, sign in zip(separators, ",:", strict=True):
         if separator.strip(" \t\r\n") != sign:
             raise ValueError(f"a separator must be {sign!r} with whitespace around it, not {separator!r}")
+
+
+DEFAULT = SchemaOptions()
+"""What is chosen where nothing is: made once, since looking through it takes as long as reading a small schema."""

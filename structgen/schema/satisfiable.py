@@ -126,8 +126,8 @@ def some_scalar(shape: Shape) -> bool:
     return (
         shape.null
         or bool(shape.booleans)
-        or any(some_number(form) is not None for form in shape.numbers)
-        or any(some_string(form) for form in shape.strings)
+        or (shape.numbers != () and any(some_number(form) is not None for form in shape.numbers))
+        or (shape.strings != () and any(map(some_string, shape.strings)))
     )
 
 

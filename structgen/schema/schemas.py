@@ -75,7 +75,6 @@ OF_TYPE: dict[str, Term] = {
     name: (2 * index,)
     for index, name in enumerate(("null", "boolean", "integer", "number", "string", "array", "object"), 1)
 }
-_FIRST_SCHEMAS: list[dict[str, Any]] = [{}, *({"type": name} for name in OF_TYPE)]
 _BESIDE_TYPE = frozenset(["type", "title", "description", "default", "examples", "$comment", "deprecated", "readOnly"])
 
 _NESTED_CONTENTS = 12  # Schemas within schemas, beyond which equal ones are not looked for.
@@ -125,6 +124,10 @@ class Atom:
         return pointer(self.path)
 
 
+_NOWHERE = Resource("", True, Dialect("2020-12"), "")
+_FIRST_ATOMS = [Atom({}, _NOWHERE, ""), *(Atom({"type": name}, _NOWHERE, "") for name in OF_TYPE)]
+
+
 def says_type_only(schema: dict[str, Any]) -> bool:
     """Whether a schema is a type and what says nothing of values."""
     kind = schema.get("type")
@@ -168,7 +171,7 @@ class Schemas:
         uri = root.get(id_keyword(dialect.draft)) if isinstance(root, dict) else None
         self._main = Resource(urldefrag(uri).url if isinstance(uri, str) else "", root, dialect, "")
         self._resources[self._main.uri] = self._resources[""] = self._main
-        self.atoms: list[Atom] = [Atom(schema, self._main, "") for schema in _FIRST_SCHEMAS]
+        self.atoms: list[Atom] = [*_FIRST_ATOMS]
 
     @property
     def main(self) -> Resource:
