@@ -225,12 +225,22 @@ class CompiledGrammar:
                     with suppress(*_LATER):
                         engine.emit_ahead(frontier, parts, begun + _AHEAD_S)
                     binding = Binding(engine, generation, scope, engine.start(scope), frontier)
+                    if self.schema is not None and perf_counter() < begun + _AHEAD_S:
+                        self._mask_ahead(binding)
                 except ArenaFull:
                     self._host.full(engine)
                     continue
                 self._binding = binding
                 return binding
         raise self.too_big()
+
+    def _mask_ahead(self, binding: Binding) -> None:
+        """Find the mask behind what opens an object: nearly all texts of a schema come to it, and it is a long one."""
+        engine = binding.engine
+        with suppress(*_LATER):
+            opened = engine.advance_bytes(binding.start, b'{"')
+            if opened:
+                engine.find_mask(opened)
 
     def emit_ahead(self, parts: int) -> None:
         """Emit up to `parts` more parts of the grammar (an object, a list of alternatives, a state of a pattern, …),

@@ -165,6 +165,7 @@ class Engine:
         self.header[k.QUICK] = QUICK_STEPS if limits.max_mask_steps is None else 0
         self._max_steps = limits.max_mask_steps
         self._byte_out = np.zeros(1, np.int64)
+        self._found = np.zeros((1, vocab.num_words), np.uint32)  # written by any thread, and read by none
         self._served = 0
         if network is not None:
             self.network = network
@@ -348,6 +349,10 @@ class Engine:
         status = self.fill_found(self.address, self.generation, state, memory, row, words)
         if status:
             self.fill_rest(status, state, memory, out, index)
+
+    def find_mask(self, state: int) -> None:
+        """Find what a state allows, for a text that comes to it later."""
+        self.fill(state, 0, self._found, 0)
 
     def fill_rest(self, status: int, state: int, memory: int, out: Mask, index: int) -> None:
         """`fill` where `masks.fill_found` has returned a status."""
