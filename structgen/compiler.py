@@ -220,12 +220,12 @@ class CompiledGrammar:
             for parts in (_PARTS_AHEAD, _PARTS_AHEAD, 0):  # in an empty generation the second time; then what must be
                 engine, generation = self._host.engine, self._host.generation
                 try:
-                    scope = engine.add(self.root)
-                    frontier = engine.frontier(scope)
+                    scope, last = engine.add(self.root), self._binding
+                    frontier = last.frontier if last is not None and last.scope is scope else engine.frontier(scope)
                     with suppress(*_LATER):
                         engine.emit_ahead(frontier, parts, begun + _AHEAD_S)
                     binding = Binding(engine, generation, scope, engine.start(scope), frontier)
-                    if self.schema is not None and perf_counter() < begun + _AHEAD_S:
+                    if parts and last is None and self.schema is not None and perf_counter() < begun + _AHEAD_S:
                         self._mask_ahead(binding)
                 except ArenaFull:
                     self._host.full(engine)

@@ -62,7 +62,7 @@ def test_masks_do_not_depend_on_what_is_emitted_ahead(text: str, monkeypatch: py
     def limits(number: int) -> Limits:  # an engine of its own
         return Limits(max_states=50_000 + number)
 
-    monkeypatch.setattr(compiler, "_PARTS_AHEAD", 0)
+    monkeypatch.setattr(compiler, "_PARTS_AHEAD", 0)  # nor is the mask behind what opens an object found then
     expected = masks(SCHEMA, text, limits(0), 0)
     assert (len(expected) == len(text.encode())) == (text is TEXT)
     for parts in (1, 2, 3, 10, 1000):
@@ -86,6 +86,22 @@ def test_all_of_a_finite_grammar_can_be_emitted_ahead() -> None:
         assert matcher.accept_bytes(bytes((byte,)))
     assert matcher.is_accepting()
     assert grammar.binding().engine.statistics()["instructions"] == emitted
+
+
+def test_parts_are_emitted_ahead_after_states_were_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiler, "_PARTS_AHEAD", 2)
+    limits = Limits(max_states=1_600)
+    schema = {"properties": {f"k{i}": {"enum": [i, {"a": str(i)}, [i]]} for i in range(40)}, "type": "object"}
+    grammar = structgen.compile_schema(schema, VOCAB, limits=limits)
+    generation, number = grammar.binding().generation, 0
+    while grammar.binding().generation == generation:
+        number += 1
+        structgen.compile_schema({"const": "x" * 200 + str(number)}, VOCAB, limits=limits).matcher().accept_bytes(
+            b'"' + b"x" * 200
+        )
+    before = grammar.binding().engine.statistics()["instructions"]
+    grammar.emit_ahead(20)
+    assert grammar.binding().engine.statistics()["instructions"] > before
 
 
 def test_eight_light_parts_count_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,3 +201,21 @@ def test_no_grammar_is_refused_for_what_is_emitted_ahead(monkeypatch: pytest.Mon
         needed = instructions(schema, Limits(max_states=30_002), b'{"k3": "3-77"}')
     assert needed < ahead
     assert instructions(schema, Limits(max_instructions=needed), b'{"k3": "3-77"}') <= needed
+
+
+def test_no_grammar_is_refused_for_a_mask_that_is_found_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    def outcomes() -> list[bool]:
+        found = []
+        for states in (2, 4, 6, 8, 12, 20, 40):
+            try:
+                structgen.compile_schema(SCHEMA, VOCAB, limits=Limits(max_states=states))
+            except structgen.BudgetExceeded:
+                found.append(False)
+            else:
+                found.append(True)
+        return found
+
+    ahead = outcomes()
+    monkeypatch.setattr(compiler, "_PARTS_AHEAD", 0)
+    assert outcomes() == ahead
+    assert True in ahead and False in ahead
