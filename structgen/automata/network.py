@@ -1,7 +1,6 @@
 """The byte network: IR nodes become instructions in an arena, each when a parser first reaches it.
 
-Emission is by continuation: `emit(node, next)` returns the pc at which the node starts, given the pc that follows it,
-so a grammar is a graph whose shared parts are shared pcs. `Lazy` nodes, rules and text states start as LAZY
+What nodes become is `emission.py`'s business, and `text.py`'s. `Lazy` nodes, rules and text states start as LAZY
 instructions; a kernel that meets one asks for it, `expand_needed` emits it and turns the instruction into a jump. What
 is to be emitted, and what was under which name, is kept in a `Scope`: one for each grammar, which goes with it, and one
 for what all share.
@@ -22,9 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from structgen.automata import text
+from structgen.automata.emission import emit
 from structgen.automata.scope import KnownScopes, Scope
 from structgen.errors import GrammarTooComplex
-from structgen.ir import Alt, Bytes, Call, Choice, Guard, Lazy, Literal, Members, Node, Repeat, Rule, Seq, Star, Text
+from structgen.ir import Node, Rule
 from structgen_kernels import arena as k
 from structgen_kernels.arena import Arena
 from structgen_kernels.classes import class_of, single_bytes
@@ -35,8 +35,6 @@ _WIDTH = 5
 _FAIL_PC = 0
 _COMMON = 0  # the number of the scope that all grammars share
 _WORD = (1 << 64) - 1
-_EAGER_MEMBERS = 64  # an object with more keys emits what follows a key when it is reached
-_EAGER_BRANCHES = 4  # a choice with more branches emits their continuations when they are reached
 _PART = 8  # what a part emitted ahead counts for, against 1 for one that takes 3 to 20 µs instead of some 90
 _PARTS_AT_LEAST = 16  # ahead, whatever the time
 _PARTS_AT_ONCE = 8  # between two looks at the clock
@@ -338,7 +336,7 @@ class Network:
                 else:  # a note stands in for the instruction itself
                     net[at : at + 4] = net[~target * _WIDTH : ~target * _WIDTH + 4]
 
-    # ---- nodes -------------------------------------------------------------------------------------------------
+    # ---- rules -------------------------------------------------------------------------------------------------
 
     def root(self, node: Node) -> Scope:
         """The scope of a grammar, whose number is the rule of its root. That is entered at the start of a text only.
@@ -375,17 +373,9 @@ class Network:
 
     def _emit_rule(self, body: Rule | Node, index: int) -> int:
         end = self.instruction(k.END, index, rule=index)
-        return self.emit(body.body() if isinstance(body, Rule) else body, end, index)
+        return emit(self, body.body() if isinstance(body, Rule) else body, end, index)
 
-    def emit(self, node: Node, after: int, rule: int) -> int:
-        """Emit a node that is followed by pc `after`; the pc where it starts."""
-        return _EMIT[type(node)](self, node, after, rule)
-
-    def _bytes(self, node: Bytes, after: int, rule: int) -> int:
-        return self.byte(node.mask, after, rule=rule)
-
-    def _literal(self, node: Literal, after: int, rule: int) -> int:
-        return self.chain(node.data, after, rule)
+    # ---- what is more than an instruction ----------------------------------------------------------------------
 
     def chain(self, data: bytes, after: int, rule: int) -> int:
         """A literal."""
@@ -396,31 +386,6 @@ class Network:
             pc += 1
         self._next = pc
         return after
-
-    def _seq(self, node: Seq, after: int, rule: int) -> int:
-        following: Literal | None = None  # read already, but part of what ends a text
-        for part in reversed(node.parts):
-            if isinstance(part, Text) and isinstance(following, Literal):
-                after = text.emit_text(self, part.language, part.encoding, after, rule, end=following.data)
-                following = None
-            else:
-                if following is not None:
-                    after = self.chain(following.data, after, rule)
-                following = part if isinstance(part, Literal) else None
-                if following is None:
-                    after = self.emit(part, after, rule)
-        return after if following is None else self.chain(following.data, after, rule)
-
-    def _alt(self, node: Alt, after: int, rule: int) -> int:
-        return self.split(*(self.emit(part, after, rule) for part in node.parts), rule=rule)
-
-    def _star(self, node: Star, after: int, rule: int) -> int:
-        loop = self.instruction(k.SPLIT, rule=rule)
-        self.patch(loop, self.emit(node.body, loop, rule), after)
-        return loop
-
-    def _repeat(self, node: Repeat, after: int, rule: int) -> int:
-        return self.counted(lambda loop: self.emit(node.body, loop, rule), node.min, node.max, after, rule)
 
     def counted(self, body: Callable[[int], int], low: int, high: int | None, after: int, rule: int) -> int:
         """`low` to `high` bodies; `body(loop)` emits one that is followed by pc `loop`."""
@@ -442,108 +407,29 @@ class Network:
         self.patch(loop, take, self.instruction(k.ZERO, tail, rule=rule))
         return self.counter(loop, low, rule=rule)
 
-    def _call(self, node: Call, after: int, rule: int) -> int:
-        call = self.call(self.rule(node.rule), after, rule=rule)
-        return self.split(call, after, rule=rule) if node.rule.nullable else call
+    def list_of_members(self, places: list[int], required: list[bool], *, ordered: bool, extras: bool) -> int:
+        """Write a list of members into the tables; the row of MEMBERS where nothing is written yet.
 
-    def _lazy(self, node: Lazy, after: int, rule: int) -> int:
-        return self.once((self.name_of(node), after), self._emit_lazy, node, after, rule, rule=rule)
-
-    def _emit_lazy(self, node: Lazy, after: int, rule: int) -> int:
-        return self.emit(node.force(), after, rule)
-
-    def _text(self, node: Text, after: int, rule: int) -> int:
-        return text.emit_text(self, node.language, node.encoding, after, rule)
-
-    def _guard(self, node: Guard, after: int, rule: int) -> int:
-        self.has_guards = True
-        return self.instruction(k.GUARD, after, self.byte_class(node.mask), rule=rule)
-
-    def _members(self, node: Members, after: int, rule: int) -> int:
-        keys = sorted(range(len(node.keys)), key=lambda place: node.keys[place].key)
-        first = self._object(node, keys)
-        done = self.counter(after, 0, rule=rule)
-        tail = self.instruction(k.SPLIT, rule=rule)
-        put_off = len(keys) > _EAGER_MEMBERS
-        targets = [
-            self.lazy(self._member, rest, index, tail, rule, rule=rule, light=True)
-            if put_off and not isinstance(rest, Literal)
-            else self._member(rest, index, tail, rule)
-            for index, rest in enumerate(node.keys[place].rest for place in keys)
-        ]
-        ways = []
-        if keys:
-            ways.append(self._picks([node.keys[place].key for place in keys], targets, rule))
-        if node.additional is not None:
-            ways.append(self.instruction(k.EXTRA, self._member(node.additional, -1, tail, rule), rule=rule))
-        start = self.split(*ways, rule=rule)
-        more = self.instruction(k.LEFT, self.emit(node.separator, start, rule), rule=rule)
-        self.patch(tail, self.instruction(k.ENDS, done, rule=rule), more)
-        return self.instruction(k.SET, start, -first, rule=rule)
-
-    def _member(self, rest: Node, index: int, tail: int, rule: int) -> int:
-        if isinstance(rest, Lazy):
-            rest = rest.force()
-        return self.emit(rest, self.instruction(k.MARK, tail, index, rule=rule), rule)
-
-    def _object(self, node: Members, keys: list[int]) -> int:
-        """Write a list of members into the tables; the row of MEMBERS where nothing is written yet."""
-        row, first = self._take(k.OBJECTS, 1), self._take(k.OBJECT_KEYS, len(keys))
-        said = (len(keys), first, node.ordered, node.additional is not None)
-        self._objects[k.OBJECT_WIDTH * row : k.OBJECT_WIDTH * (row + 1)] = array("i", said)
-        sorted_at = [0] * len(keys)
-        for at, place in enumerate(keys):
+        places, required: of each key, in the order of their bytes: its place in the declared order, and whether it must
+        be there. extras: whether there may be additional keys.
+        """
+        n = len(places)
+        row, first = self._take(k.OBJECTS, 1), self._take(k.OBJECT_KEYS, n)
+        self._objects[k.OBJECT_WIDTH * row : k.OBJECT_WIDTH * (row + 1)] = array("i", (n, first, ordered, extras))
+        sorted_at = [0] * n
+        for at, place in enumerate(places):
             sorted_at[place] = at
-        rows = [value for at, place in enumerate(keys) for value in (place, sorted_at[at], node.keys[place].required)]
-        self._object_keys[3 * first : 3 * (first + len(keys))] = array("i", rows)
+        rows = [value for columns in zip(places, sorted_at, required, strict=True) for value in columns]
+        self._object_keys[3 * first : 3 * (first + n)] = array("i", rows)
         found: int = no_members(self._header, row)
         if found < 0:
             raise ArenaFull(self._counts[k.FULL_TABLE])
         return found
 
-    def _picks(self, keys: list[bytes], targets: list[int], rule: int) -> int:
+    def picks(self, keys: list[bytes], targets: list[int], *, rule: int) -> int:
         """The trie of some sorted keys: see the kernel."""
         data, starts = _joined(keys)
         return self._written(picks, data, starts, np.array(targets, np.int32), rule)
-
-    def _choice(self, node: Choice, after: int, rule: int) -> int:
-        branches = sorted(node.branches, key=lambda branch: branch[0])
-        put_off = len(branches) > _EAGER_BRANCHES
-        targets = [
-            self.lazy(self.emit, then, after, rule, rule=rule)
-            if put_off and not _cheap(then)
-            else self.emit(then, after, rule)
-            for _, then in branches
-        ]
-        return self._trie([data for data, _ in branches], targets, 0, len(branches), 0, rule)
-
-    def _trie(self, keys: list[bytes], targets: list[int], low: int, high: int, depth: int, rule: int) -> int:
-        """The sorted keys [low, high), of which `depth` bytes are read."""
-        first, last = keys[low], keys[high - 1]
-        shared = depth
-        limit = min(len(first), len(last))
-        while shared < limit and first[shared] == last[shared]:
-            shared += 1
-        ends = []
-        while low < high and len(keys[low]) == shared:
-            ends.append(targets[low])
-            low += 1
-        branches: dict[int, int] = {}
-        while low < high:
-            byte = keys[low][shared]
-            end = low + 1
-            while end < high and keys[end][shared] == byte:
-                end += 1
-            if end == low + 1:
-                branches[byte] = self.chain(keys[low][shared + 1 :], targets[low], rule)
-            else:
-                branches[byte] = self._trie(keys, targets, low, end, shared + 1, rule)
-            low = end
-        masks: dict[int, int] = {}
-        for byte, target in branches.items():
-            masks[target] = masks.get(target, 0) | 1 << byte
-        pc = self.split(*ends, self.switch(masks, rule=rule), rule=rule)
-        return self.chain(first[depth:shared], pc, rule)
 
 
 def _joined(words: list[bytes]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
@@ -560,24 +446,5 @@ def _flat(table: npt.NDArray[np.int32]) -> memoryview:
     """An int32 table as one run of ints: reading or writing one takes a tenth of what numpy takes."""
     return memoryview(table).cast("B").cast("i")  # type: ignore[arg-type]
 
-
-def _cheap(node: Node) -> bool:
-    return isinstance(node, (Bytes, Literal, Lazy, Call)) or (isinstance(node, Seq) and not node.parts)
-
-
-_EMIT: dict[type, Callable[[Network, Any, int, int], int]] = {
-    Bytes: Network._bytes,
-    Literal: Network._literal,
-    Seq: Network._seq,
-    Alt: Network._alt,
-    Star: Network._star,
-    Repeat: Network._repeat,
-    Choice: Network._choice,
-    Call: Network._call,
-    Lazy: Network._lazy,
-    Text: Network._text,
-    Guard: Network._guard,
-    Members: Network._members,
-}
 
 __all__ = ["ArenaFull", "Network"]

@@ -8,6 +8,7 @@ holds states of it starts again there (see `structgen.compiler`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from ctypes import addressof, c_char
 from math import inf
 from typing import Any
 
@@ -119,6 +120,11 @@ def _capacities(vocab: Vocabulary, limits: Limits) -> dict[int, int]:
         k.ENDING: len(vocab.eos_token_ids),
         k.SHORT: min(vocab.max_spelled_bytes + 1, LENGTH_ROWS),
     }
+
+
+def address_of(rows: Mask) -> int:
+    """The address of a writable, contiguous array that is not empty: in a third of the time of `rows.ctypes.data`."""
+    return addressof(c_char.from_buffer(rows))  # type: ignore[arg-type]
 
 
 def _members(words: npt.NDArray[np.uint64]) -> bytes:
@@ -345,7 +351,7 @@ class Engine:
         not checked.
         """
         words = out.shape[1]
-        row = out.ctypes.data + 4 * words * index
+        row = address_of(out) + 4 * words * index
         status = self.fill_found(self.address, self.generation, state, memory, row, words)
         if status:
             self.fill_rest(status, state, memory, out, index)

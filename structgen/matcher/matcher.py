@@ -17,7 +17,7 @@ import numpy.typing as npt
 from structgen.automata.network import ArenaFull
 from structgen.errors import BudgetExceeded, MatcherError
 from structgen.masks.distinct import first_memory, remembering
-from structgen.masks.engine import Engine
+from structgen.masks.engine import Engine, address_of
 from structgen.masks.tree_memories import TreeMemories, follow
 from structgen.matcher.plans import plans_of
 from structgen_kernels import tree_masks
@@ -115,7 +115,7 @@ class Matcher:
         rows = _as_rows(bitmask, self.grammar.vocab.num_words)
         self._rows, self._bitmask = rows, bitmask
         self._height, self._words = rows.shape
-        self._address = rows.ctypes.data
+        self._address = address_of(rows) if rows.size else 0
 
     def _fill(self, index: int) -> None:
         if self._open_keys is None or self._open_keys.plain:
