@@ -51,14 +51,17 @@ from structgen_kernels.arena import (
     JUMP,
     KERNEL,
     LAZY,
+    LAZY_PC,
     LEAVES,
     LEFT,
     LESS,
     MARK,
     NARROW,
+    NEEDS,
     NET,
     NOT_READY,
     NOTE,
+    NUM_NEEDS,
     NUM_WANTED,
     PARTS,
     PAUSE,
@@ -309,6 +312,19 @@ def _add_exits(h, c, e):
     return status
 
 
+@helper("int64(int64[::1], int64, int64)")
+def _need_callee(h, call, n):
+    """Write to NEEDS[n] the start of the rule that the instruction `call` calls, if it is one and the start is not
+    emitted yet. Returns the new n."""
+    net, needs = i32xn(h, NET, 5), i32(h, NEEDS)
+    if net[call, 0] == CALL and n < h[CAPACITY + NEEDS]:
+        start = i32x3(h, RULES)[net[call, 1], 0]
+        if net[start, 0] == LAZY:
+            needs[n] = start
+            return n + 1
+    return n
+
+
 @helper("int64(int64[::1], int64, int64, int64)", linked=True)
 def _resolve(h, s, whole, c):
     """Find the entries whose union is the mask of state s over a trie, and keep them with it (c: -1); or, if its only
@@ -330,6 +346,7 @@ def _resolve(h, s, whole, c):
         i32x2(h, ASKED)[:, 0] = 0
         h[ASKS] = 1
     num_parts = 0
+    num_needs = np.int64(0)
     num_pending = _ask(h, s, whole, 0, 0)
     i = 0
     while i < num_pending:
@@ -386,6 +403,11 @@ def _resolve(h, s, whole, c):
                             return trie
                 # an item that only calls a rule has the mask of the rule's start
                 called = net[pc, 0] == CALL and composite == 0
+                if called:
+                    n = _need_callee(h, pc, num_needs)
+                    if n > num_needs:
+                        num_needs = n
+                        continue
                 here = np.int64(states[t, S_ALIKE])
                 if called and guard >= 0:  # behind a guard: t does not know of this call
                     kernel[0, 0] = pc
@@ -444,16 +466,22 @@ def _resolve(h, s, whole, c):
                         return num_pending
                 link = np.int64(entries[e, E_CALLS])
                 while link:
-                    kernel[0, 0] = links[link, 1]
-                    kernel[0, 1] = here if called else origin
-                    kernel[0, 2] = links[link, 2]
-                    u = intern(h, 1)
-                    if u < 0:
-                        return u
-                    num_pending = _ask(h, u, np.int64(links[link, 0]), 0, num_pending)
-                    if num_pending < 0:
-                        return num_pending
+                    n = _need_callee(h, np.int64(links[link, 1]), num_needs)
+                    if n == num_needs:
+                        kernel[0, 0] = links[link, 1]
+                        kernel[0, 1] = here if called else origin
+                        kernel[0, 2] = links[link, 2]
+                        u = intern(h, 1)
+                        if u < 0:
+                            return u
+                        num_pending = _ask(h, u, np.int64(links[link, 0]), 0, num_pending)
+                        if num_pending < 0:
+                            return num_pending
+                    num_needs = n
                     link = np.int64(links[link, 3])
+    if num_needs:  # of all rules that are called, so that one round trip emits them
+        h[NUM_NEEDS] = num_needs
+        return LAZY_PC
     if h[NUM_WANTED] > num_wanted:
         return h[NUM_WANTED] - num_wanted
     if c >= 0:

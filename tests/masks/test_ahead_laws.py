@@ -10,6 +10,7 @@ import pytest
 
 import structgen
 from structgen import Limits, compiler
+from structgen.automata.network import Network
 from structgen.automata.regular import LanguageTooComplex
 from structgen.compiler import CompiledGrammar
 from structgen.errors import GrammarTooComplex
@@ -219,3 +220,25 @@ def test_no_grammar_is_refused_for_a_mask_that_is_found_ahead(monkeypatch: pytes
     monkeypatch.setattr(compiler, "_PARTS_AHEAD", 0)
     assert outcomes() == ahead
     assert True in ahead and False in ahead
+
+
+def test_rules_that_a_mask_needs_are_emitted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    emit = Network.expand_needed
+    monkeypatch.setattr(Network, "expand_needed", lambda net: calls.append(net) or emit(net))
+    monkeypatch.setattr(compiler, "_PARTS_AHEAD", 4)
+
+    def alternative(i: int) -> Any:
+        properties = {"kind": {"const": f"k{i}"}, f"field{i}": {"type": "integer"}}
+        return {"properties": properties, "required": [*properties], "additionalProperties": False, "type": "object"}
+
+    tokens = [b"", *[bytes((b,)) for b in range(256)], b'": "', b'":"k']  # that begin what follows the key
+    vocab = Vocabulary.from_bytes(tokens, eos_token_ids=[0])
+    schema = {"anyOf": [alternative(i) for i in range(60)]}
+    matcher = structgen.compile_schema(schema, vocab).matcher()
+    assert matcher.accept_bytes(b'{"kind')
+    row = np.zeros((1, vocab.num_words), np.int32)
+    calls.clear()
+    matcher.fill_next_token_bitmask(row)
+    assert len(calls) < 10
+    assert matcher.accept_bytes(b'": "k59", "field59": 1}') and matcher.is_accepting()
