@@ -315,7 +315,7 @@ def _add_exits(h, c, e):
 @helper("int64(int64[::1], int64, int64)")
 def _need_callee(h, call, n):
     """Write to NEEDS[n] the start of the rule that the instruction `call` calls, if it is one and the start is not
-    emitted yet. Returns the new n."""
+    emitted yet: one by one each would take a round trip, and a look at all before it. Returns the new n."""
     net, needs = i32xn(h, NET, 5), i32(h, NEEDS)
     if net[call, 0] == CALL and n < h[CAPACITY + NEEDS]:
         start = i32x3(h, RULES)[net[call, 1], 0]
@@ -403,7 +403,7 @@ def _resolve(h, s, whole, c):
                             return trie
                 # an item that only calls a rule has the mask of the rule's start
                 called = net[pc, 0] == CALL and composite == 0
-                if called:
+                if called and num_needs:
                     n = _need_callee(h, pc, num_needs)
                     if n > num_needs:
                         num_needs = n
@@ -441,6 +441,9 @@ def _resolve(h, s, whole, c):
                         e = _entry(h, trie, start, count)
                 elif e == 0:
                     e = _entry(h, trie, pc, arg)
+                if e == LAZY_PC and called and num_needs == 0 and net[rules[net[pc, 1], 0], 0] == LAZY:
+                    num_needs = h[NUM_NEEDS]  # from here on those of all rules that are called
+                    continue
                 if e < 0:
                     return e
                 part = np.int64(entries[e, E_BASE]) if entries[e, E_KIND] == SAME else e
@@ -466,20 +469,23 @@ def _resolve(h, s, whole, c):
                         return num_pending
                 link = np.int64(entries[e, E_CALLS])
                 while link:
-                    n = _need_callee(h, np.int64(links[link, 1]), num_needs)
+                    n = _need_callee(h, np.int64(links[link, 1]), num_needs) if num_needs else num_needs
                     if n == num_needs:
                         kernel[0, 0] = links[link, 1]
                         kernel[0, 1] = here if called else origin
                         kernel[0, 2] = links[link, 2]
                         u = intern(h, 1)
-                        if u < 0:
+                        if u == LAZY_PC and num_needs == 0:
+                            n = h[NUM_NEEDS]
+                        elif u < 0:
                             return u
-                        num_pending = _ask(h, u, np.int64(links[link, 0]), 0, num_pending)
-                        if num_pending < 0:
-                            return num_pending
+                        else:
+                            num_pending = _ask(h, u, np.int64(links[link, 0]), 0, num_pending)
+                            if num_pending < 0:
+                                return num_pending
                     num_needs = n
                     link = np.int64(links[link, 3])
-    if num_needs:  # of all rules that are called, so that one round trip emits them
+    if num_needs:
         h[NUM_NEEDS] = num_needs
         return LAZY_PC
     if h[NUM_WANTED] > num_wanted:
