@@ -6,8 +6,10 @@ from __future__ import annotations
 import gc
 import itertools
 import json
+import random
 import tracemalloc
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -118,6 +120,35 @@ def test_what_python_holds_of_grammars_does_not_add_up() -> None:
 
 
 EMPTY = itertools.count(600_000)
+
+
+def test_threads_may_drop_grammars_while_others_compile() -> None:
+    limits, numbers = Limits(max_states=2_500), range(24)
+    texts = [b'{"m%dx0": {"k%dx3": 12}, "abc": [{"abc": [' % (number, number) for number in numbers]
+    alone = Limits(max_states=70_003)
+    expected = [
+        masks(structgen.compile_schema(schema_of(number), VOCAB, limits=alone).matcher(), texts[number])
+        for number in numbers
+    ]
+
+    def work(seed: int) -> list[int]:
+        order = random.Random(seed)
+        live: list[tuple[int, CompiledGrammar]] = []
+        wrong = []
+        for _ in range(40):
+            number = order.choice(numbers)
+            live.append((number, structgen.compile_schema(schema_of(number), VOCAB, limits=limits)))
+            if len(live) > 3:
+                del live[order.randrange(4)]
+            number, grammar = order.choice(live)
+            if masks(grammar.matcher(), texts[number]) != expected[number]:
+                wrong.append(number)
+        return wrong
+
+    with ThreadPoolExecutor(4) as pool:
+        assert [*pool.map(work, range(4))] == [[]] * 4
+
+
 KEYS = ("a", "ab", "abc", "name")
 VALUES = (
     {"type": "string"},
