@@ -205,7 +205,7 @@ class Parser:
         if cursor.take(">"):
             raise cursor.error("atomic groups are refused", inner.opened, advice="use `(?:…)` if it means the same")
         if cursor.take("P=") or cursor.take("P>"):
-            raise cursor.error("back-references are refused", inner.opened, advice="they are not regular")
+            raise cursor.error(_BACK_REFERENCE, inner.opened, advice=_INSTEAD)
         if cursor.take("P<") or cursor.take("<"):
             end = cursor.text.find(">", cursor.at)
             name = cursor.text[cursor.at : end]
@@ -275,7 +275,7 @@ class Parser:
         elif char in ("Z", "z"):
             self._assertion(Form.END, width=2)
         elif char in ("k", "g") or ("1" <= char <= "9"):
-            raise cursor.error("back-references are refused", advice="they are not regular")
+            raise cursor.error(_BACK_REFERENCE, advice=_INSTEAD)
         else:
             found = self.classes.escape(self.group.fold, in_class=False)
             if isinstance(found, int):
@@ -284,6 +284,8 @@ class Parser:
                 self._piece(chars(found), begin)
 
 
+_BACK_REFERENCE = "back-references are not regular and refused"
+_INSTEAD = "write out what the group may be, or repeat its pattern if the two may differ"
 _LOOKS = (
     ("<=", Form.BEHIND, False),
     ("<!", Form.BEHIND, True),
