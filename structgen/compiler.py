@@ -226,7 +226,7 @@ class CompiledGrammar:
                         engine.emit_ahead(frontier, parts, begun + _AHEAD_S)
                     binding = Binding(engine, generation, scope, engine.start(scope), frontier)
                     if parts and last is None and self.schema is not None and perf_counter() < begun + _AHEAD_S:
-                        self._mask_ahead(binding)
+                        self._mask_ahead(binding, begun + _AHEAD_S)
                 except ArenaFull:
                     self._host.full(engine)
                     continue
@@ -234,13 +234,13 @@ class CompiledGrammar:
                 return binding
         raise self.too_big()
 
-    def _mask_ahead(self, binding: Binding) -> None:
+    def _mask_ahead(self, binding: Binding, until: float) -> None:
         """Find the mask behind what opens an object: nearly all texts of a schema come to it, and it is a long one."""
         engine = binding.engine
         with suppress(*_LATER):
             opened = engine.advance_bytes(binding.start, b'{"')
             if opened:
-                engine.find_mask(opened)
+                engine.find_mask(opened, until)
 
     def emit_ahead(self, parts: int) -> None:
         """Emit up to `parts` more parts of the grammar (an object, a list of alternatives, a state of a pattern, …),

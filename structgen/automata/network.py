@@ -304,8 +304,8 @@ class Network:
         while frontier and left > 0 and (left > leave or perf_counter() < until):
             now: list[int] = []
             for pc in frontier[:_PARTS_AT_ONCE]:
-                if net[pc * _WIDTH] == k.LAZY:
-                    left -= self._scopes[net[pc * _WIDTH + 1]].parts[pc][2]
+                scope = self._scopes.get(net[pc * _WIDTH + 1]) if net[pc * _WIDTH] == k.LAZY else None
+                left -= 0 if scope is None else scope.parts[pc][2]
                 if left < 0:
                     break
                 now.append(pc)
@@ -314,21 +314,22 @@ class Network:
             frontier += self._new
 
     def _expand(self, pcs: list[int]) -> None:
-        net, scopes = self._net, self._scopes
-        needs = [pc for pc in pcs if net[pc * _WIDTH] == k.LAZY]
-        targets: list[int] = []
+        net = self._net
+        made: list[tuple[int, Scope, int]] = []
         self._new.clear()
         try:
-            for pc in needs:
-                self._scope = scopes[net[pc * _WIDTH + 1]]
-                function, args, _ = self._scope.parts[pc]
-                targets.append(function(*args))
+            for pc in pcs:
+                scope = self._scopes.get(net[pc * _WIDTH + 1]) if net[pc * _WIDTH] == k.LAZY else None
+                if scope is not None:  # a grammar that another thread asked for may have gone
+                    self._scope = scope
+                    function, args, _ = scope.parts[pc]
+                    made.append((pc, scope, function(*args)))
         finally:  # what raises stays as it is, the others are done
             self._scope = self._common
             self.flush()
-            for pc, target in zip(needs, targets, strict=False):
+            for pc, scope, target in made:
                 at = pc * _WIDTH
-                del scopes[net[at + 1]].parts[pc]
+                del scope.parts[pc]
                 if target >= 0:
                     net[at] = k.JUMP
                     net[at + 1] = target

@@ -24,14 +24,13 @@ class KnownScopes:
         self.by_number: dict[int, ref[Scope]] = {}
         self.by_root: dict[int, ref[Scope]] = {}
 
-    def __getitem__(self, number: int) -> Scope:
-        """The scope with a number."""
-        scope = self.by_number[number]()
-        assert scope is not None, "a part of a grammar that is gone was reached"
-        return scope
+    def get(self, number: int) -> Scope | None:
+        """The scope with a number; None: it has gone."""
+        known = self.by_number.get(number)
+        return None if known is None else known()
 
     def of_root(self, root: object) -> Scope | None:
-        """The scope of a root."""
+        """The scope of a root; None: there is none, or it has gone."""
         known = self.by_root.get(id(root))
         return None if known is None else known()
 

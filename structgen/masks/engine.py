@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from ctypes import addressof, c_char
 from math import inf
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -356,9 +357,16 @@ class Engine:
         if status:
             self.fill_rest(status, state, memory, out, index)
 
-    def find_mask(self, state: int) -> None:
-        """Find what a state allows, for a text that comes to it later."""
-        self.fill(state, 0, self._found, 0)
+    def find_mask(self, state: int, until: float) -> None:
+        """Find what a state allows, for a text that comes to it later: as far as `QUICK_STEPS` nodes lead, and emitting
+        what is missing while `time.perf_counter()` is not past `until`. A text goes on from there."""
+        row, words = address_of(self._found), self._found.shape[1]
+        while self.fill_found(self.address, self.generation, state, 0, row, words) == k.LAZY_PC:
+            if perf_counter() > until:
+                return
+            with self.lock:
+                self._check()
+                self._serve(k.LAZY_PC)
 
     def fill_rest(self, status: int, state: int, memory: int, out: Mask, index: int) -> None:
         """`fill` where `masks.fill_found` has returned a status."""

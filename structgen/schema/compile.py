@@ -61,7 +61,8 @@ def compile_to_ir(
     expander = Expander(schemas)
     open_keys = OpenKeys() if embedded is None else embedded
     root = _compiled(expander, Satisfiability(expander), open_keys, explore=survey.hard)
-    needed = has_open_keys(visited for visited, _, _ in survey.visited) or open_keys.distinct
+    visited = (schema for schema, _, _ in survey.visited)
+    needed = schemas.some_ignored or has_open_keys(visited) or open_keys.distinct
     if embedded is not None and needed:
         embedded.used = embedded.distinct = True
     return SchemaIR(root, survey_report(survey), open_keys if needed else None)

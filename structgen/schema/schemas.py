@@ -75,6 +75,7 @@ OF_TYPE: dict[str, Term] = {
     name: (2 * index,)
     for index, name in enumerate(("null", "boolean", "integer", "number", "string", "array", "object"), 1)
 }
+_FIRST_SCHEMAS: list[dict[str, Any]] = [{}, *({"type": name} for name in OF_TYPE)]
 _BESIDE_TYPE = frozenset(["type", "title", "description", "default", "examples", "$comment", "deprecated", "readOnly"])
 
 _NESTED_CONTENTS = 12  # Schemas within schemas, beyond which equal ones are not looked for.
@@ -124,10 +125,6 @@ class Atom:
         return pointer(self.path)
 
 
-_NOWHERE = Resource("", True, Dialect("2020-12"), "")
-_FIRST_ATOMS = [Atom({}, _NOWHERE, ""), *(Atom({"type": name}, _NOWHERE, "") for name in OF_TYPE)]
-
-
 def says_type_only(schema: dict[str, Any]) -> bool:
     """Whether a schema is a type and what says nothing of values."""
     kind = schema.get("type")
@@ -161,6 +158,7 @@ class Schemas:
         self._by_content: dict[Hashable, int] | None = None  # None: equal schemas are told apart; see `merge_equal`.
         self._within_contents = 0
         self._merged: list[dict[str, Any]] = []
+        self.some_ignored = False  # Whether a dialect in use gives keywords no meaning that its draft gives one.
         self.dynamic = False  # Whether dynamic scopes are told apart; see `follow_dynamic`.
         default = Dialect(options.default_draft)
         self.dialect_problem: UnsupportedSchemaError | None = None
@@ -171,7 +169,7 @@ class Schemas:
         uri = root.get(id_keyword(dialect.draft)) if isinstance(root, dict) else None
         self._main = Resource(urldefrag(uri).url if isinstance(uri, str) else "", root, dialect, "")
         self._resources[self._main.uri] = self._resources[""] = self._main
-        self.atoms: list[Atom] = [*_FIRST_ATOMS]
+        self.atoms: list[Atom] = [Atom(schema, self._main, "") for schema in _FIRST_SCHEMAS]
 
     @property
     def main(self) -> Resource:
@@ -343,7 +341,9 @@ class Schemas:
     def _dialect(self, schema: Any, around: Dialect) -> Dialect:
         if not isinstance(schema, dict) or "$schema" not in schema:
             return around
-        return dialect_of(schema["$schema"], around, self._find)
+        dialect = dialect_of(schema["$schema"], around, self._find)
+        self.some_ignored |= bool(dialect.ignored)
+        return dialect
 
     def _within(self, resource: Resource, scope: Scope) -> Resource:
         """A resource as it is reached from where `scope` is in force."""

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import structgen
-from structgen import Limits, Matcher
+from structgen import Limits, Matcher, compiler
 from structgen.compiler import CompiledGrammar
 from structgen.vocab import Vocabulary
 
@@ -120,6 +120,22 @@ def test_what_python_holds_of_grammars_does_not_add_up() -> None:
 
 
 EMPTY = itertools.count(600_000)
+
+
+def test_a_part_of_a_grammar_that_has_gone_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread may have asked for it."""
+    monkeypatch.setattr(compiler, "_PARTS_AHEAD", 1)
+    grammar = structgen.compile_schema(schema_of(77), VOCAB)
+    engine, scope = grammar.binding().engine, scope_of(grammar)
+    parts = [*grammar.binding().scope.parts]
+    assert parts
+    del grammar
+    gc.collect()
+    assert scope() is None
+    before = engine.statistics()["instructions"]
+    for pc in parts:
+        engine.expand(pc)
+    assert engine.statistics()["instructions"] == before
 
 
 def test_threads_may_drop_grammars_while_others_compile() -> None:
